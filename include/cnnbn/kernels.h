@@ -1,0 +1,304 @@
+/* Kernels: pure functions on arrays. No MPI, no files, no malloc, no logging, no knowledge of layers.
+ *
+ * One table of function pointers per implementation, all under the same signatures: `ref` (naive C in
+ * double, the oracle and the fallback), `blas` (convolution and dense by OpenBLAS, the rest as simd), and
+ * `simd` (own vector kernels, one source compiled once per instruction set).
+ *
+ * Layout: activations NHWC float32, dense, sample after sample. Convolution kernels HWIO = [R][S][C/groups][K],
+ * dense kernels [F][U]. H W C in, K filters, R S window, P Q out, N samples. Channels are the fastest index.
+ *
+ * Sums over samples follow a run of slices (slices.h): a function that says "stack" computes the sum of each
+ * slice in an order that depends on the slice alone, and merges by the run's stack machine. Entry e of a stack
+ * starts at base + e*stride. When it returns, entries [0, run->n_nodes) hold the run's nodes, the others
+ * garbage. An empty slice contributes zeros. Stacks have room for run->depth entries unless said otherwise.
+ *
+ * Kernels return void: they cannot fail. NaN and Inf are carried through: a NaN in is a NaN out wherever
+ * the formula says so (ReLU of NaN is NaN). No two arguments may overlap unless said otherwise.
+ * Ranks: local, all of them. Threads: any number of calls at once on distinct outputs and workspaces.
+ */
+#ifndef CNNBN_KERNELS_H
+#define CNNBN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "cnnbn/cpu.h"
+#include "cnnbn/slices.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------- activations */
+
+/* Element-wise functions; p0..p2 are the parameters of cnnbn_activation. */
+typedef enum cnnbn_act_kind {
+    CNNBN_ACT_LINEAR = 0,
+    CNNBN_ACT_RELU,         /* Keras' relu without arguments: max(x, 0) */
+    CNNBN_ACT_RELU_GENERAL, /* p0 max_value (INFINITY: none), p1 negative_slope, p2 threshold:
+                               x >= max: max; threshold <= x < max: x; else slope * (x - threshold) */
+    CNNBN_ACT_LEAKY_RELU,   /* p0 slope */
+    CNNBN_ACT_ELU,          /* p0 alpha: x > 0 ? x : alpha (e^x - 1) */
+    CNNBN_ACT_SELU,         /* 1.05070098735548 * elu(x, 1.67326324235438) */
+    CNNBN_ACT_SIGMOID,
+    CNNBN_ACT_TANH,
+    CNNBN_ACT_SOFTPLUS,     /* log(1 + e^x), stable */
+    CNNBN_ACT_GELU,         /* x * Phi(x), by erf */
+    CNNBN_ACT_GELU_TANH,    /* the tanh form */
+    CNNBN_ACT_SILU,         /* x * sigmoid(x) */
+    CNNBN_ACT_HARD_SIGMOID, /* Keras 3: relu6(x + 3) / 6 */
+    CNNBN_ACT_HARD_SILU,    /* x * hard_sigmoid(x) */
+    CNNBN_ACT_COUNT
+} cnnbn_act_kind;
+
+typedef struct cnnbn_activation {
+    cnnbn_act_kind kind;
+    float p0, p1, p2; /* zero where the kind has none */
+} cnnbn_activation;
+
+/* Whether the derivative can be told from the output y alone (relu, leaky_relu, elu with alpha > 0, selu, sigmoid,
+ * tanh, linear; not gelu, silu, softplus, hard_*, relu with a threshold or a slope <= 0 and parameters). Only such
+ * activations may be an epilogue (`act` of a convolution or dense layer); the others stand alone. */
+CNNBN_API int cnnbn_act_from_output(cnnbn_activation act);
+
+/* What is done to an input element as it is loaded: x' = act((x - mean[c]) * scale[c] + beta[c]), c = index % period.
+ * mean == NULL: no affine, x' = act(x). A `same` border is zero AFTER this. */
+typedef struct cnnbn_prologue {
+    const float *mean, *scale, *beta; /* [period] each, or all NULL */
+    int period;                       /* channels; >= 1 when mean is given */
+    cnnbn_activation act;
+} cnnbn_prologue;
+
+/* ---------------------------------------------------------------- convolution */
+
+typedef struct cnnbn_conv_geom {
+    int H, W, C;            /* input */
+    int K, R, S;            /* filters, window height and width */
+    int P, Q;               /* output height and width */
+    int stride_h, stride_w; /* >= 1 */
+    int pad_top, pad_left;  /* rows above and columns left; what is needed below and right follows from P, Q */
+    int dil_h, dil_w;       /* >= 1 */
+    int groups;             /* divides C and K */
+} cnnbn_conv_geom;
+
+typedef enum cnnbn_conv_algo {
+    CNNBN_CONV_AUTO = 0, /* chosen from the geometry alone, never from timing: bits depend on it */
+    CNNBN_CONV_REF,
+    CNNBN_CONV_BLAS, /* im2col by tiles and sgemm */
+    CNNBN_CONV_DIRECT,
+    CNNBN_CONV_WINOGRAD /* F(4x4, 3x3): Lavin, Gray: Fast algorithms for convolutional neural networks, 2015 */
+} cnnbn_conv_algo;
+
+/* Made once by conv_plan; read-only afterwards. The caller sets geom, algo (AUTO or a wish), max_n and max_slice. */
+typedef struct cnnbn_conv_plan {
+    cnnbn_conv_geom geom;
+    cnnbn_conv_algo algo; /* in: AUTO or a wish; out: what is done (a wish that does not fit the geometry falls back) */
+    int max_n;            /* in: greatest number of samples in one call */
+    int max_slice;        /* in: greatest number of samples in one slice */
+    size_t fwd_prepared_floats, bwd_prepared_floats;   /* out: form of the weights made by conv_prepare_*; 0: none */
+    size_t fwd_workspace_floats, bwd_workspace_floats; /* out: scratch of one call */
+    int any_grouping; /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
+                               0: calls must hold one slice each (BLAS: bits depend on the number of rows) */
+} cnnbn_conv_plan;
+
+/* y = act(conv(x', w) + bias), x' by `in`. Keras' Conv2D: cross-correlation. */
+typedef struct cnnbn_conv_fwd {
+    const cnnbn_run *run;  /* slices of this call; N = run->bounds[run->n_slices] */
+    const float *x;        /* [N][H][W][C] */
+    cnnbn_prologue in;     /* period C */
+    const float *w;        /* [R][S][C/groups][K] */
+    const float *prepared; /* by conv_prepare_fwd with the same w, bias, in */
+    const float *bias;     /* [K] or NULL */
+    cnnbn_activation act;  /* cnnbn_act_from_output(act) holds */
+    float *y;              /* [N][P][Q][K], overwritten */
+    /* Batch-norm sums of y, or stat == NULL. Stack of [2K] doubles: sum over samples and positions of (y - shift)
+     * in [0,K) and (y - shift)^2 in [K,2K). Must be exact to 1e-6 of the variance at mean/std = 1e4 (shift = 0):
+     * accumulate about a local shift, such as the slice's first pixel, in short float runs flushed to double. */
+    const float *stat_shift; /* [K] */
+    double *stat;
+    size_t stat_stride;
+    float *workspace; /* [fwd_workspace_floats], CNNBN_ALIGN */
+} cnnbn_conv_fwd;
+
+/* Gradients of y0 = conv(x', w) + bias given dy = dL/dy0 (in front of the activation). */
+typedef struct cnnbn_conv_bwd {
+    const cnnbn_run *run;
+    const float *x; /* [N][H][W][C], as in forward */
+    cnnbn_prologue in;
+    const float *dy;       /* [N][P][Q][K] */
+    const float *w;        /* [R][S][C/groups][K] */
+    const float *prepared; /* by conv_prepare_bwd with the same w */
+    float *dx;             /* [N][H][W][C] = dL/dx' (behind the prologue), overwritten; NULL: not wanted */
+    float *dw;             /* stack of [R][S][C/groups][K]; NULL: not wanted */
+    size_t dw_stride;
+    float *db; /* stack of [K]: sums of dy; NULL: not wanted */
+    size_t db_stride;
+    float *workspace; /* [bwd_workspace_floats], CNNBN_ALIGN */
+} cnnbn_conv_bwd;
+
+/* ---------------------------------------------------------------- dense */
+
+typedef struct cnnbn_dense_plan {
+    int F, U;                                          /* in: features in, units out */
+    int max_n, max_slice;                              /* in: as for the convolution */
+    size_t fwd_workspace_floats, bwd_workspace_floats; /* out: of one call */
+    int any_grouping;                                  /* out: as for the convolution */
+} cnnbn_dense_plan;
+
+/* y = act(x' w + bias) */
+typedef struct cnnbn_dense_fwd {
+    const cnnbn_run *run;
+    const float *x;       /* [N][F] */
+    cnnbn_prologue in;    /* period divides F */
+    const float *w;       /* [F][U] */
+    const float *bias;    /* [U] or NULL */
+    cnnbn_activation act; /* as for the convolution */
+    float *y;             /* [N][U], overwritten */
+    float *workspace;
+} cnnbn_dense_fwd;
+
+/* dx = dy w^T */
+typedef struct cnnbn_dense_bwd_data {
+    const cnnbn_run *run;
+    const float *dy; /* [N][U], in front of the activation */
+    const float *w;  /* [F][U] */
+    float *dx;       /* [N][F], behind the prologue, overwritten */
+    float *workspace;
+} cnnbn_dense_bwd_data;
+
+/* dw = x'^T dy, db = sum of dy. Works on part `part` of `n_parts` of the rows of dw (whole tiles of the kernel's own
+ * fixed tiling, so that the split changes no bits); part 0 makes db. The tree runs inside a tile: the stacks have
+ * room for run->n_nodes entries only. */
+typedef struct cnnbn_dense_bwd_weights {
+    const cnnbn_run *run;
+    const float *x; /* [N][F] */
+    cnnbn_prologue in;
+    const float *dy; /* [N][U] */
+    float *dw;       /* stack of [F][U] */
+    size_t dw_stride;
+    float *db; /* stack of [U]; NULL: not wanted */
+    size_t db_stride;
+    int part, n_parts;
+    float *workspace;
+} cnnbn_dense_bwd_weights;
+
+/* ---------------------------------------------------------------- pooling */
+
+typedef struct cnnbn_pool_geom {
+    int H, W, C, R, S, P, Q, stride_h, stride_w, pad_top, pad_left; /* as for the convolution */
+} cnnbn_pool_geom;
+
+/* ---------------------------------------------------------------- optimisers */
+
+typedef struct cnnbn_adam {
+    float step_size; /* lr * sqrt(1 - beta2^t) / (1 - beta1^t), computed in double by the caller */
+    float beta1, beta2, epsilon;
+    float decay; /* w -= w * decay first (AdamW: lr * weight_decay); 0: none */
+} cnnbn_adam;
+
+typedef struct cnnbn_sgd {
+    float lr, momentum;
+    int nesterov;
+    float decay; /* as above */
+} cnnbn_sgd;
+
+/* ---------------------------------------------------------------- the table */
+
+typedef struct cnnbn_kernels {
+    const char *name; /* "ref", "blas", "simd-avx512", ... */
+    cnnbn_isa isa;    /* instruction set of the element-wise kernels */
+
+    void (*conv_plan)(cnnbn_conv_plan *plan);
+    /* Forms of the weights, once a step; part `part` of `n_parts` (threads), a barrier afterwards is the caller's. */
+    void (*conv_prepare_fwd)(const cnnbn_conv_plan *plan, const float *w, const float *bias, const cnnbn_prologue *in,
+                             float *prepared, int part, int n_parts);
+    void (*conv_prepare_bwd)(const cnnbn_conv_plan *plan, const float *w, float *prepared, int part, int n_parts);
+    void (*conv_fwd)(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args);
+    void (*conv_bwd)(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args);
+
+    void (*dense_plan)(cnnbn_dense_plan *plan);
+    void (*dense_fwd)(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
+    void (*dense_bwd_data)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
+    void (*dense_bwd_weights)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+
+    /* Batch-norm sums of x [N][positions][C]: as conv_fwd's `stat`. */
+    void (*bn_stats)(const cnnbn_run *run, int positions, int C, const float *x, const float *shift, double *stat,
+                     size_t stat_stride);
+    /* y = act((x - mean)*scale + beta + add) over `rows` rows of C; add [rows][C] or NULL; y may be x or add. */
+    void (*bn_apply)(size_t rows, int C, const float *x, const cnnbn_prologue *in, const float *add, float *y);
+    /* Sums for batch norm's backward, g = dz * act'(u), u = (x - mean)*scale + beta by `in`: stack of [2C] doubles:
+     * sum g in [0,C), sum g*(x - mean) in [C,2C). Same accuracy demand as bn_stats. */
+    void (*bn_bwd_sums)(const cnnbn_run *run, int positions, int C, const float *dz, const float *x,
+                        const cnnbn_prologue *in, double *sums, size_t sums_stride);
+    /* dx = pre'(x) * (a[c]*g + b[c]*(x - mean[c]) + c0[c]), g as above; pre: the activation whose output x is (its
+     * derivative from the output). dx may be dz. */
+    void (*bn_bwd_apply)(size_t rows, int C, const float *dz, const float *x, const cnnbn_prologue *in, const float *a,
+                         const float *b, const float *c0, cnnbn_activation pre, float *dx);
+
+    /* y = act(x), n elements; y may be x. */
+    void (*act_fwd)(size_t n, cnnbn_activation act, const float *x, float *y);
+    /* dx = dy * act'(.): from y when cnnbn_act_from_output(act) (x may be NULL), else from x (y may be NULL); dx may be dy. */
+    void (*act_bwd)(size_t n, cnnbn_activation act, const float *dy, const float *x, const float *y, float *dx);
+
+    /* Max pooling: the border is never the maximum. Backward: the gradient goes to the first maximum of a window in
+     * row-major order (as TensorFlow); x and y as in forward; dx overwritten. */
+    void (*maxpool_fwd)(const cnnbn_pool_geom *geom, int N, const float *x, float *y);
+    void (*maxpool_bwd)(const cnnbn_pool_geom *geom, int N, const float *x, const float *y, const float *dy, float *dx);
+    /* Average pooling: the border does not count in the divisor. dx overwritten. */
+    void (*avgpool_fwd)(const cnnbn_pool_geom *geom, int N, const float *x, float *y);
+    void (*avgpool_bwd)(const cnnbn_pool_geom *geom, int N, const float *dy, float *dx);
+
+    /* y[n][c] = mean over positions of x [N][positions][C], and its adjoint (dx overwritten). */
+    void (*gap_fwd)(int N, int positions, int C, const float *x, float *y);
+    void (*gap_bwd)(int N, int positions, int C, const float *dy, float *dx);
+
+    /* y = softmax over C of each of `rows` rows; stable; y may be x. */
+    void (*softmax)(size_t rows, int C, const float *x, float *y);
+    /* dx = y * (dy - sum_c dy*y); dx may be dy. */
+    void (*softmax_bwd)(size_t rows, int C, const float *dy, const float *y, float *dx);
+
+    /* Sparse categorical cross-entropy on logits [N][C], labels [N] in [0,C). dlogits = (softmax - onehot)*grad_scale,
+     * or NULL; sums: stack of 2 doubles: sum of -log softmax[label] (stable, in double), number of rows whose first
+     * greatest logit is at the label. label_smoothing e: target (1-e)*onehot + e/C. */
+    void (*softmax_xent)(const cnnbn_run *run, int C, const float *logits, const int32_t *labels, float label_smoothing,
+                         float grad_scale, float *dlogits, double *sums, size_t sums_stride);
+
+    /* y = x * mask / (1 - rate): element i of sample n is kept when cnnbn_rng_uniform(keys[n], i) >= rate. The same call
+     * is its own adjoint. y may be x. */
+    void (*dropout)(int N, size_t per_sample, float rate, const uint64_t *keys, const float *x, float *y);
+
+    /* y = x*scale[i % period] + shift[i % period], x uint8; and the same from float. */
+    void (*input_u8)(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);
+    void (*input_f32)(size_t n, int period, const float *x, const float *scale, const float *shift, float *y);
+
+    void (*add)(size_t n, const float *x, float *y);       /* y += x: the tree's addition */
+    void (*add_f64)(size_t n, const double *x, double *y); /* y += x */
+    void (*scale)(size_t n, float a, float *y);            /* y *= a */
+    /* Sum of squares in double: 4,096-element blocks, added left to right; depends on n and x alone. */
+    double (*sum_squares)(size_t n, const float *x);
+    void (*clip)(size_t n, float limit, float *y); /* to [-limit, limit]; NaN stays */
+
+    /* Adam (Kingma, Ba 2015) as Keras has it: m += (g-m)(1-beta1); v += (g^2-v)(1-beta2);
+     * w -= step_size*m/(sqrt(v)+epsilon). */
+    void (*adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
+    /* SGD: m = momentum*m - lr*g; w += m, or Nesterov w += momentum*m - lr*g with the new m. momentum = 0: m unused. */
+    void (*sgd)(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
+} cnnbn_kernels;
+
+/* Table for a name: "auto" (simd of the best set this CPU has), "simd", "simd-avx512", "simd-avx2", "simd-baseline",
+ * "simd-neon", "blas", "ref". *out is borrowed for ever. CNNBN_ERR_OPTION names the sets that this CPU can run. */
+CNNBN_API cnnbn_status cnnbn_kernels_get(const char *name, const cnnbn_kernels **out) CNNBN_MUST_CHECK;
+
+/* Names that cnnbn_kernels_get takes on this CPU, NULL-ended, borrowed for ever (for tests and messages). */
+CNNBN_API const char *const *cnnbn_kernels_names(void);
+
+CNNBN_API const char *cnnbn_conv_algo_name(cnnbn_conv_algo algo);
+
+/* Core name OpenBLAS runs ("SkylakeX", "Haswell", ...), borrowed; "none" when built without OpenBLAS' own header. */
+CNNBN_API const char *cnnbn_blas_core(void);
+/* One thread a call: cnnbn's own threads call BLAS. Call once at start-up. */
+CNNBN_API void cnnbn_blas_init(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

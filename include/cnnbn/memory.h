@@ -1,0 +1,42 @@
+/* Memory: aligned blocks, an arena, and the count of allocations that a test holds at zero in a step. */
+#ifndef CNNBN_MEMORY_H
+#define CNNBN_MEMORY_H
+
+#include <stddef.h>
+#include "cnnbn/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { CNNBN_ALIGN = 64 }; /* bytes: a cache line, and an AVX-512 vector */
+
+/* Zeroed block, aligned to CNNBN_ALIGN; blocks of 4 MB and more are aligned to 2 MB and ask for huge
+ * pages. *out owns it: cnnbn_free(). bytes = 0 gives a valid pointer. On failure *out = NULL and
+ * CNNBN_ERR_MEMORY whose message says how many bytes for what. */
+CNNBN_API cnnbn_status cnnbn_alloc(size_t bytes, const char *what, void **out) CNNBN_MUST_CHECK;
+
+/* n elements of elem_bytes each, the product checked for overflow; else as cnnbn_alloc. */
+CNNBN_API cnnbn_status cnnbn_alloc_array(size_t n, size_t elem_bytes, const char *what, void **out) CNNBN_MUST_CHECK;
+
+CNNBN_API void cnnbn_free(void *block); /* NULL is fine */
+
+/* Copy of a NUL-ended string; *out owns it (cnnbn_free). */
+CNNBN_API cnnbn_status cnnbn_strdup(const char *text, char **out) CNNBN_MUST_CHECK;
+
+/* Calls of cnnbn_alloc* so far in this process, all threads. */
+CNNBN_API size_t cnnbn_alloc_count(void);
+
+/* bytes rounded up to a multiple of CNNBN_ALIGN. */
+static inline size_t cnnbn_align_up(size_t bytes)
+{
+    return (bytes + (size_t)CNNBN_ALIGN - 1) & ~((size_t)CNNBN_ALIGN - 1);
+}
+
+/* Peak resident memory of this process in bytes (ru_maxrss); 0 where it cannot be told. */
+CNNBN_API size_t cnnbn_peak_memory_bytes(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,193 @@
+/* base: status, memory, random numbers, slices and their tree, digest. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "cnnbn/digest.h"
+#include "cnnbn/memory.h"
+#include "cnnbn/rng.h"
+#include "cnnbn/slices.h"
+
+static void status_codes_and_messages(void **state)
+{
+    (void)state;
+    assert_int_equal(cnnbn_status_exit_code(CNNBN_OK), 0);
+    assert_int_equal(cnnbn_status_exit_code(CNNBN_ERR_USAGE), 1);
+    assert_int_equal(cnnbn_status_exit_code(CNNBN_ERR_DATA), 2);
+    assert_int_equal(cnnbn_status_exit_code(CNNBN_ERR_IO), 3);
+    assert_int_equal(cnnbn_status_exit_code(CNNBN_ERR_NONFINITE), 4);
+    assert_int_equal(cnnbn_status_exit_code(CNNBN_ERR_INTERRUPTED), 75);
+    check_status(cnnbn_error(CNNBN_ERR_MODEL, "eps = %g", -1.0), CNNBN_ERR_MODEL, "eps = -1");
+    check_status(cnnbn_error_context(CNNBN_ERR_MODEL, "layer %s", "bn"), CNNBN_ERR_MODEL, "layer bn: eps = -1");
+    char longest[3 * CNNBN_ERROR_MAX];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    (void)cnnbn_error(CNNBN_ERR_DATA, "%s", longest);
+    assert_int_equal(strlen(cnnbn_error_message()), CNNBN_ERROR_MAX - 1);
+    (void)cnnbn_error_context(CNNBN_ERR_DATA, "%s", longest);
+    assert_int_equal(strlen(cnnbn_error_message()), CNNBN_ERROR_MAX - 1);
+}
+
+static void allocation_is_checked_and_counted(void **state)
+{
+    (void)state;
+    void *block;
+    size_t before = cnnbn_alloc_count();
+    check_ok(cnnbn_alloc(5000000, "a test", &block));
+    assert_int_equal((uintptr_t)block % CNNBN_ALIGN, 0);
+    assert_int_equal(((char *)block)[4999999], 0);
+    assert_int_equal(cnnbn_alloc_count(), before + 1);
+    cnnbn_free(block);
+    check_status(cnnbn_alloc_array(SIZE_MAX / 2, 4, "a test", &block), CNNBN_ERR_MEMORY, "a test");
+    assert_null(block);
+    check_status(cnnbn_alloc(SIZE_MAX - 3, "a test", &block), CNNBN_ERR_MEMORY, NULL);
+}
+
+/* Known answers of Philox4x32-10 from Random123's kat_vectors. */
+static void philox_known_answers(void **state)
+{
+    (void)state;
+    uint32_t out[4];
+    cnnbn_philox(0, 0, out);
+    static const uint32_t zeros[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    check_same_bits("philox(0, 0)", out, zeros, sizeof zeros);
+}
+
+static void random_numbers_are_uniform_and_in_range(void **state)
+{
+    (void)state;
+    uint64_t key = cnnbn_rng_key(7, CNNBN_RNG_TEST, 1, 2, 3);
+    double sum = 0, normal_sum = 0, normal_squares = 0;
+    enum { n = 20000 };
+    int counts[7] = {0};
+    for (uint64_t i = 0; i < n; i++) {
+        float u = cnnbn_rng_uniform(key, i);
+        assert_true(u >= 0 && u < 1);
+        sum += (double)u;
+        uint64_t k = cnnbn_rng_below(key, i, 7);
+        assert_true(k < 7);
+        counts[k]++;
+        double z = cnnbn_rng_normal(key, i);
+        normal_sum += z;
+        normal_squares += z * z;
+    }
+    check_near("mean of uniform", sum / n, 0.5, 0.01);
+    check_near("mean of normal", normal_sum / n, 0, 0.03);
+    check_near("variance of normal", normal_squares / n, 1, 0.04);
+    for (int k = 0; k < 7; k++) check_near("share", counts[k] / (double)n, 1 / 7.0, 0.01);
+    assert_true(cnnbn_rng_key(1, CNNBN_RNG_INIT, 0, 0, 0) != cnnbn_rng_key(1, CNNBN_RNG_SHUFFLE, 0, 0, 0));
+    assert_true(cnnbn_rng_key(1, CNNBN_RNG_INIT, 1, 0, 0) != cnnbn_rng_key(1, CNNBN_RNG_INIT, 0, 1, 0));
+    uint64_t huge = cnnbn_rng_below(key, 5, (uint64_t)1 << 40);
+    assert_true(huge < (uint64_t)1 << 40);
+}
+
+/* The tree by its definition, recursively. */
+static float tree_by_definition(const float *leaf, int S, int level, int index)
+{
+    if (level == 0) return leaf[index];
+    float left = tree_by_definition(leaf, S, level - 1, 2 * index);
+    long right = (long)(2 * index + 1) << (level - 1);
+    return right < S ? left + tree_by_definition(leaf, S, level - 1, 2 * index + 1) : left;
+}
+
+static float run_the_machine(const cnnbn_run *run, const float *leaf, float *stack)
+{
+    int height = 0;
+    for (int s = 0; s < run->n_slices; s++) {
+        stack[height++] = leaf[run->first + s];
+        assert_true(height <= run->depth);
+        for (int m = 0; m < run->n_merge[s]; m++) {
+            stack[height - 2] += stack[height - 1];
+            height--;
+        }
+    }
+    assert_int_equal(height, run->n_nodes);
+    return height ? stack[0] : 0;
+}
+
+static void every_split_gives_the_tree(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 2, 3, 5, 8, 13, 16, 31, 64, 100};
+    float leaf[100];
+    for (int i = 0; i < 100; i++) leaf[i] = (float)exp(10 * sin(i + 1.0)); /* unlike magnitudes: order shows */
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        int S = sizes[k], top = 0;
+        while (1 << top < S) top++;
+        float expected = tree_by_definition(leaf, S, top, 0);
+        for (int parts = 1; parts <= 12; parts++) {
+            float joined[CNNBN_TREE_DEPTH];
+            cnnbn_node labels[CNNBN_TREE_DEPTH];
+            int height = 0;
+            for (int p = 0; p < parts; p++) {
+                int first = cnnbn_part_begin(S, parts, p), count = cnnbn_part_begin(S, parts, p + 1) - first;
+                int bounds[101];
+                unsigned char merges[100];
+                float stack[CNNBN_TREE_DEPTH];
+                cnnbn_run run;
+                cnnbn_run_fill(&run, 1000, S, first, count, bounds, merges);
+                (void)run_the_machine(&run, leaf, stack);
+                cnnbn_node nodes[CNNBN_TREE_DEPTH];
+                assert_int_equal(cnnbn_tree_nodes(S, first, count, nodes), run.n_nodes);
+                for (int e = 0; e < run.n_nodes; e++) {
+                    joined[height] = stack[e];
+                    int merged = cnnbn_tree_push(S, labels, &height, run.nodes[e]);
+                    for (int m = merged; m > 0; m--) joined[height + m - 2] += joined[height + m - 1];
+                }
+            }
+            assert_int_equal(height, 1);
+            check_same_bits("root", joined, &expected, sizeof expected);
+        }
+    }
+}
+
+static void slices_cover_the_batch_once(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 70; n += 3)
+        for (int S = 1; S < 40; S += 2) {
+            assert_int_equal(cnnbn_slice_begin(n, S, 0), 0);
+            assert_int_equal(cnnbn_slice_begin(n, S, S), n);
+            for (int s = 0; s < S; s++) assert_true(cnnbn_slice_begin(n, S, s) <= cnnbn_slice_begin(n, S, s + 1));
+        }
+    assert_int_equal(cnnbn_slices_default(1), 1);
+    assert_int_equal(cnnbn_slices_default(4), 1);
+    assert_int_equal(cnnbn_slices_default(8), 2);
+    assert_int_equal(cnnbn_slices_default(32), 8);
+    assert_int_equal(cnnbn_slices_default(64), 8);
+    assert_int_equal(cnnbn_slices_default(128), 16);
+    assert_int_equal(cnnbn_slices_default(100), 8);
+    assert_int_equal(cnnbn_slices_default((size_t)1 << 30), CNNBN_SLICES_MAX);
+}
+
+static void digest_tells_data_apart(void **state)
+{
+    (void)state;
+    char text[2][CNNBN_DIGEST_TEXT];
+    for (int k = 0; k < 2; k++) {
+        cnnbn_digest *digest;
+        check_ok(cnnbn_digest_create(&digest));
+        cnnbn_digest_add_text(digest, k ? "ab" : "a");
+        cnnbn_digest_add_text(digest, k ? "c" : "bc");
+        cnnbn_digest_end(digest, text[k]);
+    }
+    assert_int_equal(strlen(text[0]), 32);
+    assert_string_not_equal(text[0], text[1]);
+    /* XXH3-128 of nothing, seed 0: from xxHash's own sanity tests. */
+    cnnbn_digest *digest;
+    check_ok(cnnbn_digest_create(&digest));
+    cnnbn_digest_end(digest, text[0]);
+    assert_string_equal(text[0], "99aa06d3014798d86001c324468d497f");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(status_codes_and_messages),  cmocka_unit_test(allocation_is_checked_and_counted),
+        cmocka_unit_test(philox_known_answers),       cmocka_unit_test(random_numbers_are_uniform_and_in_range),
+        cmocka_unit_test(every_split_gives_the_tree), cmocka_unit_test(slices_cover_the_batch_once),
+        cmocka_unit_test(digest_tells_data_apart),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

@@ -1,0 +1,118 @@
+/* How a layer of Keras' vocabulary is described: one file a layer (or family) in src/model, one line in layer_table.c.
+ * The file holds the arguments with Keras' names and defaults, the shape rule, the weights in Keras' order, and the
+ * lowering: which operations compute the layer. The operations are the builder's (nn implements it); backward passes
+ * follow from them, so a layer built of present operations needs nothing else anywhere.
+ */
+#ifndef CNNBN_LAYER_H
+#define CNNBN_LAYER_H
+
+#include "cnnbn/activation.h"
+#include "cnnbn/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------- arguments */
+
+typedef enum cnnbn_arg_kind {
+    CNNBN_ARG_INT,        /* i[0] */
+    CNNBN_ARG_PAIR,       /* i[0], i[1]: a number stands for both */
+    CNNBN_ARG_FLOAT,      /* f */
+    CNNBN_ARG_BOOL,       /* i[0] */
+    CNNBN_ARG_CHOICE,     /* i[0]: index into spec->choices */
+    CNNBN_ARG_ACTIVATION, /* act: name or Keras' object form */
+    CNNBN_ARG_INITIALIZER /* init: name or Keras' object form */
+} cnnbn_arg_kind;
+
+/* An activation argument: an element-wise one, or softmax. */
+typedef struct cnnbn_arg_act {
+    int softmax;
+    cnnbn_activation act;
+} cnnbn_arg_act;
+
+union cnnbn_arg {
+    int i[2];
+    double f;
+    cnnbn_arg_act act;
+    cnnbn_init init;
+};
+
+typedef struct cnnbn_arg_spec {
+    const char *name; /* Keras' */
+    cnnbn_arg_kind kind;
+    int required;
+    const char *fallback;       /* default as it would be written in YAML: "1", "valid", "linear"; NULL when required */
+    const char *const *choices; /* CHOICE: NULL-ended; others NULL */
+    double min, max;            /* INT, PAIR, FLOAT: allowed range, inclusive */
+} cnnbn_arg_spec;
+
+/* ---------------------------------------------------------------- operations a layer is lowered to */
+
+/* Values are small integers given out by the builder. A weight is an index into model->params, or -1 for none. */
+typedef struct cnnbn_builder cnnbn_builder;
+
+typedef struct cnnbn_window { /* of a convolution or pooling */
+    int R, S, stride_h, stride_w, dil_h, dil_w, pad_top, pad_left, P, Q;
+} cnnbn_window;
+
+typedef struct cnnbn_builder_ops {
+    int (*conv2d)(cnnbn_builder *b, int x, const cnnbn_window *window, int filters, int groups, int kernel, int bias);
+    int (*dense)(cnnbn_builder *b, int x, int units, int kernel, int bias); /* over the last axis of a rank-1 value */
+    int (*batchnorm)(cnnbn_builder *b, int x, int gamma, int beta, int moving_mean, int moving_variance,
+                     double momentum, double epsilon, int frozen,
+                     int unbiased); /* frozen: moving statistics in training too */
+    int (*activation)(cnnbn_builder *b, int x, cnnbn_activation act);
+    int (*softmax)(cnnbn_builder *b, int x);
+    int (*maxpool)(cnnbn_builder *b, int x, const cnnbn_window *window);
+    int (*avgpool)(cnnbn_builder *b, int x, const cnnbn_window *window);
+    int (*global_avgpool)(cnnbn_builder *b, int x, int keepdims);
+    int (*dropout)(cnnbn_builder *b, int x, double rate);
+    int (*reshape)(cnnbn_builder *b, int x, cnnbn_shape shape);
+    int (*add)(cnnbn_builder *b, int n, const int *x);
+    int (*concat)(cnnbn_builder *b, int n, const int *x); /* along channels */
+} cnnbn_builder_ops;
+
+struct cnnbn_builder { /* nn's builder starts with this */
+    const cnnbn_builder_ops *ops;
+    const cnnbn_model *model;
+};
+
+/* ---------------------------------------------------------------- the type */
+
+struct cnnbn_layer_type {
+    const char *name;   /* Keras' class name */
+    const char *prefix; /* of automatic names: "conv2d" gives conv2d, conv2d_1, ... */
+    const cnnbn_arg_spec *args;
+    int n_args;
+    int min_inputs, max_inputs;
+    /* Output shape; CNNBN_ERR_MODEL with a message that states the shapes (the caller adds the layer's name). */
+    cnnbn_status (*shape)(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out);
+    /* Appends the weights (cnnbn_model_add_param), in Keras' order; NULL: none. */
+    cnnbn_status (*params)(const cnnbn_layer *layer, const cnnbn_shape *in, cnnbn_model *model, int layer_index);
+    /* Emits operations for one call; returns the value of the output. in: values of the inputs. */
+    int (*lower)(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in, const cnnbn_shape *in_shapes,
+                 cnnbn_shape out_shape);
+};
+
+/* NULL-ended; layer_table.c. */
+extern const cnnbn_layer_type *const cnnbn__layer_types[];
+CNNBN_API const cnnbn_layer_type *cnnbn_layer_type_find(const char *name); /* NULL when there is none */
+
+/* Argument of a layer by name: for the layer files (the name must be in the table). */
+CNNBN_API const cnnbn_arg *cnnbn_layer_arg(const cnnbn_layer *layer, const char *name);
+
+/* Appends a weight of `layer_index` to model->params; fan_in and fan_out for the initialisers. */
+CNNBN_API cnnbn_status cnnbn_model_add_param(cnnbn_model *model, int layer_index, const char *name, int rank,
+                                             const int *dim, int trainable, int decays, cnnbn_init init, int fan_in,
+                                             int fan_out) CNNBN_MUST_CHECK;
+
+/* Window geometry of Keras' padding on one call (NUMERICS: same padding as TensorFlow: total = max((ceil(in/stride)-1)*stride
+ * + (k-1)*dil + 1 - in, 0), the odd one at bottom/right). CNNBN_ERR_MODEL when the window does not fit. */
+CNNBN_API cnnbn_status cnnbn_window_fill(cnnbn_window *window, cnnbn_shape in, const int kernel[2],
+                                         const int strides[2], const int dilation[2], int same) CNNBN_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,136 @@
+/* The model as the user wrote it: a directed acyclic graph of layers in Keras' words. No numbers: weights live in nn
+ * and io. Read from YAML, from Keras JSON (both dialects, Sequential and Functional), or from a built-in name; written
+ * as the minimal Keras JSON that every Keras from 2.3 on opens.
+ */
+#ifndef CNNBN_MODEL_H
+#define CNNBN_MODEL_H
+
+#include <stddef.h>
+#include <stdio.h>
+#include "cnnbn/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Shape of one sample: [features], [length, channels] or [height, width, channels]. */
+enum { CNNBN_RANK_MAX = 3, CNNBN_PARAM_RANK_MAX = 4, CNNBN_NAME_MAX = 128, CNNBN_INPUTS_MAX = 64 };
+typedef struct cnnbn_shape {
+    int rank;
+    int dim[CNNBN_RANK_MAX];
+} cnnbn_shape;
+
+/* Elements of one sample. Shapes in a cnnbn_model are checked: the product fits an int. */
+CNNBN_API size_t cnnbn_shape_count(cnnbn_shape shape);
+/* "(26, 26, 32)"; `text` of at least 48 bytes. Returns text. */
+CNNBN_API const char *cnnbn_shape_text(cnnbn_shape shape, char *text, size_t bytes);
+
+/* How a weight starts; Keras' names, "glorot_uniform" and so on. */
+typedef enum cnnbn_init_kind {
+    CNNBN_INIT_ZEROS,
+    CNNBN_INIT_ONES,
+    CNNBN_INIT_CONSTANT,
+    CNNBN_INIT_GLOROT_UNIFORM,
+    CNNBN_INIT_GLOROT_NORMAL,
+    CNNBN_INIT_HE_UNIFORM,
+    CNNBN_INIT_HE_NORMAL,
+    CNNBN_INIT_LECUN_UNIFORM,
+    CNNBN_INIT_LECUN_NORMAL,
+    CNNBN_INIT_RANDOM_UNIFORM,
+    CNNBN_INIT_RANDOM_NORMAL,
+    CNNBN_INIT_TRUNCATED_NORMAL,
+    CNNBN_INIT_COUNT
+} cnnbn_init_kind;
+
+typedef struct cnnbn_init {
+    cnnbn_init_kind kind;
+    double a, b; /* constant: value; uniform: minval, maxval; normal: mean, stddev */
+} cnnbn_init;
+
+/* One weight of a layer, in Keras' order within the layer. */
+typedef struct cnnbn_param {
+    char name[32]; /* "kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance" */
+    int layer;     /* index into layers */
+    int rank;
+    int dim[CNNBN_PARAM_RANK_MAX];
+    size_t count;        /* product of dim */
+    int trainable;       /* 0: moving statistics, and every weight of a layer with trainable: false */
+    int decays;          /* weight decay applies (kernels; not biases, gamma, beta) */
+    int fan_in, fan_out; /* for the initialisers */
+    cnnbn_init init;
+} cnnbn_param;
+
+typedef struct cnnbn_layer_type cnnbn_layer_type; /* layer.h */
+typedef union cnnbn_arg cnnbn_arg;                /* layer.h */
+
+typedef struct cnnbn_layer {
+    char name[CNNBN_NAME_MAX]; /* unique in the model */
+    const cnnbn_layer_type *type;
+    cnnbn_arg *args; /* [type->n_args], defaults filled in */
+    int trainable;
+    int first_param, n_params; /* into params */
+} cnnbn_layer;
+
+/* One use of a layer. Calls are in topological order; a layer called twice has two. The first calls are the inputs. */
+typedef struct cnnbn_call {
+    int layer; /* -1: the model's input */
+    int n_inputs;
+    int inputs[CNNBN_INPUTS_MAX]; /* indices of earlier calls */
+    cnnbn_shape shape;            /* of the output */
+} cnnbn_call;
+
+typedef struct cnnbn_model {
+    char name[CNNBN_NAME_MAX];
+    char input_name[CNNBN_NAME_MAX];
+    int sequential; /* 1: a chain, written as Sequential; 0: Functional */
+    cnnbn_shape input;
+    int n_layers;
+    cnnbn_layer *layers;
+    int n_calls;
+    cnnbn_call *calls; /* calls[0] is the input */
+    int output;        /* index of the call whose value is the model's output */
+    int n_params;
+    cnnbn_param *params; /* layer after layer, in the order of layers */
+} cnnbn_model;
+
+/* What the data ask of a model: input shape and number of classes; rank 0 / n_classes 0 when not known. Built-in models and
+ * YAML files without `input:` take the shape; built-ins take the classes. */
+typedef struct cnnbn_model_wish {
+    cnnbn_shape input;
+    int n_classes;
+} cnnbn_model_wish;
+
+/* Model by what the user typed: the name of a built-in, or a file: .yaml/.yml, .json (Keras). (.h5 goes through io, which
+ * hands its model_config to cnnbn_model_from_json.) Reads the file, checks the graph, infers shapes, lists weights.
+ * Local. *out owned: cnnbn_model_destroy. Errors: CNNBN_ERR_MODEL, naming file, layer, argument, value and what can be
+ * done; CNNBN_ERR_IO when the file cannot be read. */
+CNNBN_API cnnbn_status cnnbn_model_load(const char *name_or_path, const cnnbn_model_wish *wish,
+                                        cnnbn_model **out) CNNBN_MUST_CHECK;
+
+/* The same from text in memory; `origin` is named in messages. YAML and JSON, told apart by the content. */
+CNNBN_API cnnbn_status cnnbn_model_from_text(const char *text, size_t bytes, const char *origin,
+                                             const cnnbn_model_wish *wish, cnnbn_model **out) CNNBN_MUST_CHECK;
+CNNBN_API void cnnbn_model_destroy(cnnbn_model *model); /* NULL is fine */
+
+/* Keras' model_config JSON (KERAS dialect 2: opens everywhere), NUL-ended; *out owned: cnnbn_free. */
+CNNBN_API cnnbn_status cnnbn_model_to_json(const cnnbn_model *model, char **out) CNNBN_MUST_CHECK;
+/* The model as YAML that cnnbn_model_load reads back to the same model. *out owned: cnnbn_free. */
+CNNBN_API cnnbn_status cnnbn_model_to_yaml(const cnnbn_model *model, char **out) CNNBN_MUST_CHECK;
+
+/* Fails (CNNBN_ERR_MODEL) with the first layer, argument or weight in which b differs from a. Layer names may differ. */
+CNNBN_API cnnbn_status cnnbn_model_same(const cnnbn_model *a, const cnnbn_model *b) CNNBN_MUST_CHECK;
+
+/* Keras' summary table: layer (type), output shape, parameters; totals. */
+CNNBN_API void cnnbn_model_print_summary(const cnnbn_model *model, FILE *out);
+
+CNNBN_API size_t cnnbn_model_count_params(const cnnbn_model *model, int trainable_only);
+/* Units of the output: classes. */
+CNNBN_API int cnnbn_model_n_outputs(const cnnbn_model *model);
+
+/* Names of the built-in models, NULL-ended, borrowed for ever. */
+CNNBN_API const char *const *cnnbn_model_builtin_names(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

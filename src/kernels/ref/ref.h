@@ -1,0 +1,85 @@
+/* The naive twins: plain C, every sum in double, each element's arithmetic as its equation is written. Shared by the
+ * files of this folder; contracts are in cnnbn/kernels.h.
+ */
+#ifndef CNNBN_KERNELS_REF_H
+#define CNNBN_KERNELS_REF_H
+
+#include "cnnbn/kernels.h"
+
+/* act(x), and its derivative from x or from y = act(x) (only where cnnbn_act_from_output). At a kink the derivative is
+ * that of the left branch, as in TensorFlow. */
+double cnnbn__ref_act(cnnbn_activation act, double x);
+double cnnbn__ref_act_slope(cnnbn_activation act, double x);
+double cnnbn__ref_act_slope_from_output(cnnbn_activation act, double y);
+
+/* u = (x - mean[c])*scale[c] + beta[c], or x without an affine. */
+static inline double cnnbn__ref_affine(const cnnbn_prologue *in, size_t c, float x)
+{
+    if (!in->mean) return (double)x;
+    return ((double)x - (double)in->mean[c]) * (double)in->scale[c] + (double)in->beta[c];
+}
+
+/* x' of n elements; element 0 is of channel 0. */
+void cnnbn__ref_load(size_t n, const cnnbn_prologue *in, const float *x, double *out);
+
+/* A workspace that holds doubles: CNNBN_ALIGN makes it fit. */
+static inline double *cnnbn__ref_doubles(float *workspace)
+{
+    return (double *)(void *)workspace;
+}
+
+/* Input row (or column) under tap r of output p; outside of [0, H) it is border. */
+static inline int cnnbn__ref_tap(int p, int stride, int pad, int r, int dilation)
+{
+    return p * stride - pad + r * dilation;
+}
+
+void cnnbn__ref_conv_plan(cnnbn_conv_plan *plan);
+void cnnbn__ref_conv_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const float *bias,
+                                 const cnnbn_prologue *in, float *prepared, int part, int n_parts);
+void cnnbn__ref_conv_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *prepared, int part, int n_parts);
+void cnnbn__ref_conv_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args);
+void cnnbn__ref_conv_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args);
+
+void cnnbn__ref_dense_plan(cnnbn_dense_plan *plan);
+void cnnbn__ref_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
+void cnnbn__ref_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
+void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+
+void cnnbn__ref_bn_stats(const cnnbn_run *run, int positions, int C, const float *x, const float *shift, double *stat,
+                         size_t stat_stride);
+void cnnbn__ref_bn_apply(size_t rows, int C, const float *x, const cnnbn_prologue *in, const float *add, float *y);
+void cnnbn__ref_bn_bwd_sums(const cnnbn_run *run, int positions, int C, const float *dz, const float *x,
+                            const cnnbn_prologue *in, double *sums, size_t sums_stride);
+void cnnbn__ref_bn_bwd_apply(size_t rows, int C, const float *dz, const float *x, const cnnbn_prologue *in,
+                             const float *a, const float *b, const float *c0, cnnbn_activation pre, float *dx);
+
+void cnnbn__ref_act_fwd(size_t n, cnnbn_activation act, const float *x, float *y);
+void cnnbn__ref_act_bwd(size_t n, cnnbn_activation act, const float *dy, const float *x, const float *y, float *dx);
+
+void cnnbn__ref_maxpool_fwd(const cnnbn_pool_geom *geom, int N, const float *x, float *y);
+void cnnbn__ref_maxpool_bwd(const cnnbn_pool_geom *geom, int N, const float *x, const float *y, const float *dy,
+                            float *dx);
+void cnnbn__ref_avgpool_fwd(const cnnbn_pool_geom *geom, int N, const float *x, float *y);
+void cnnbn__ref_avgpool_bwd(const cnnbn_pool_geom *geom, int N, const float *dy, float *dx);
+void cnnbn__ref_gap_fwd(int N, int positions, int C, const float *x, float *y);
+void cnnbn__ref_gap_bwd(int N, int positions, int C, const float *dy, float *dx);
+
+void cnnbn__ref_softmax(size_t rows, int C, const float *x, float *y);
+void cnnbn__ref_softmax_bwd(size_t rows, int C, const float *dy, const float *y, float *dx);
+void cnnbn__ref_softmax_xent(const cnnbn_run *run, int C, const float *logits, const int32_t *labels,
+                             float label_smoothing, float grad_scale, float *dlogits, double *sums, size_t sums_stride);
+
+void cnnbn__ref_dropout(int N, size_t per_sample, float rate, const uint64_t *keys, const float *x, float *y);
+void cnnbn__ref_input_u8(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);
+void cnnbn__ref_input_f32(size_t n, int period, const float *x, const float *scale, const float *shift, float *y);
+void cnnbn__ref_add(size_t n, const float *x, float *y);
+void cnnbn__ref_add_f64(size_t n, const double *x, double *y);
+void cnnbn__ref_scale(size_t n, float a, float *y);
+double cnnbn__ref_sum_squares(size_t n, const float *x);
+void cnnbn__ref_clip(size_t n, float limit, float *y);
+
+void cnnbn__ref_adam(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
+void cnnbn__ref_sgd(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
+
+#endif

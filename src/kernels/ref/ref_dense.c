@@ -1,0 +1,78 @@
+#include "ref.h"
+#include "stack.h"
+
+enum { TILE = 64 }; /* units a weight-gradient tile holds */
+
+void cnnbn__ref_dense_plan(cnnbn_dense_plan *plan)
+{
+    plan->fwd_workspace_floats = 2 * ((size_t)plan->F + (size_t)plan->U);
+    plan->bwd_workspace_floats = 0;
+    plan->any_grouping = 1;
+}
+
+/* y = act(x' w + bias) */
+void cnnbn__ref_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args)
+{
+    size_t F = (size_t)plan->F, U = (size_t)plan->U, n = (size_t)args->run->bounds[args->run->n_slices];
+    double *x = cnnbn__ref_doubles(args->workspace), *sum = x + F;
+    for (size_t i = 0; i < n; i++) {
+        cnnbn__ref_load(F, &args->in, args->x + i * F, x);
+        for (size_t u = 0; u < U; u++) sum[u] = args->bias ? (double)args->bias[u] : 0;
+        for (size_t f = 0; f < F; f++)
+            for (size_t u = 0; u < U; u++) sum[u] += x[f] * (double)args->w[f * U + u];
+        for (size_t u = 0; u < U; u++) args->y[i * U + u] = (float)cnnbn__ref_act(args->act, sum[u]);
+    }
+}
+
+/* dx = dy w^T */
+void cnnbn__ref_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args)
+{
+    size_t F = (size_t)plan->F, U = (size_t)plan->U, n = (size_t)args->run->bounds[args->run->n_slices];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t f = 0; f < F; f++) {
+            double sum = 0;
+            for (size_t u = 0; u < U; u++) sum += (double)args->dy[i * U + u] * (double)args->w[f * U + u];
+            args->dx[i * F + f] = (float)sum;
+        }
+    }
+}
+
+/* out[e] = node e of sum over samples of x'[.][f] * dy[.][first + j], j < n; x' = 1 for the bias (f < 0). The stack is in
+ * the tile, because the caller's has room for the nodes only. */
+static void weights_tile(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args, long f, size_t first,
+                         size_t n, float *out, size_t out_stride)
+{
+    const cnnbn_run *run = args->run;
+    size_t F = (size_t)plan->F, U = (size_t)plan->U;
+    float stack[CNNBN_TREE_DEPTH][TILE];
+    int height = 0;
+    for (int s = 0; s < run->n_slices; s++) {
+        double sum[TILE] = {0};
+        for (size_t i = (size_t)run->bounds[s]; i < (size_t)run->bounds[s + 1]; i++) {
+            double x = 1;
+            if (f >= 0) {
+                size_t c = args->in.mean ? (size_t)f % (size_t)args->in.period : 0;
+                x = cnnbn__ref_act(args->in.act, cnnbn__ref_affine(&args->in, c, args->x[i * F + (size_t)f]));
+            }
+            for (size_t j = 0; j < n; j++) sum[j] += x * (double)args->dy[i * U + first + j];
+        }
+        for (size_t j = 0; j < n; j++) stack[height][j] = (float)sum[j];
+        height = cnnbn__stack_push_f32(run, s, height, n, stack[0], TILE);
+    }
+    for (int e = 0; e < height; e++)
+        for (size_t j = 0; j < n; j++) out[(size_t)e * out_stride + j] = stack[e][j];
+}
+
+/* dw = x'^T dy, db = sum of dy */
+void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args)
+{
+    size_t U = (size_t)plan->U;
+    int begin = cnnbn_part_begin(plan->F, args->n_parts, args->part);
+    int end = cnnbn_part_begin(plan->F, args->n_parts, args->part + 1);
+    for (size_t u = 0; u < U; u += TILE) {
+        size_t n = U - u < TILE ? U - u : TILE;
+        for (int f = begin; f < end; f++)
+            weights_tile(plan, args, f, u, n, args->dw + (size_t)f * U + u, args->dw_stride);
+        if (args->db && args->part == 0) weights_tile(plan, args, -1, u, n, args->db + u, args->db_stride);
+    }
+}

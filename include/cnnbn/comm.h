@@ -83,11 +83,14 @@ typedef enum cnnbn_reduce_mode {
  * slices [cnnbn_part_begin(S, size, r), cnnbn_part_begin(S, size, r+1)): possibly none. */
 typedef struct cnnbn_reducer cnnbn_reducer;
 
-/* Collective. max_floats: the longest vector cnnbn_reduce_f32_start will see; max_doubles: the longest for
+enum { CNNBN_REDUCE_EXTRA = 64 }; /* greatest n_extra of cnnbn_reduce_f64 */
+
+/* Collective. max_floats: the longest vector cnnbn_reduce_f32_start will see; max_doubles: the longest n for
  * cnnbn_reduce_f64. Allocates all it needs. *out owned; keeps borrowing comm. */
 CNNBN_API cnnbn_status cnnbn_reducer_create(cnnbn_comm *comm, cnnbn_reduce_mode mode, int S, size_t max_floats,
                                             size_t max_doubles, cnnbn_reducer **out) CNNBN_MUST_CHECK;
-CNNBN_API void cnnbn_reducer_destroy(cnnbn_reducer *reducer); /* NULL is fine; no request may be under way */
+/* Collective. NULL is fine; no request may be under way. */
+CNNBN_API void cnnbn_reducer_destroy(cnnbn_reducer *reducer);
 CNNBN_API int cnnbn_reducer_first_slice(const cnnbn_reducer *reducer);
 CNNBN_API int cnnbn_reducer_n_slices(const cnnbn_reducer *reducer);
 CNNBN_API int cnnbn_reducer_n_nodes(const cnnbn_reducer *reducer); /* nodes of this rank's run */

@@ -1,0 +1,1 @@
+cnnbn_add_test(kernels_tables SOURCES test_kernels_tables.c USES kernels PRIVATE cnnbn_test_kernels TIMEOUT 300 LABELS kernels)

@@ -1,0 +1,49 @@
+/* The element-wise kernels of one instruction set, handed out. */
+#include "ew.h"
+#include "tables.h"
+
+const cnnbn__ew_ops EW_PASTE(cnnbn__ew_ops, CNNBN_ISA_SUFFIX) = {
+    .bn_apply = EW(bn_apply),
+    .add = EW(add),
+    .add_f64 = EW(add_f64),
+    .bias_act = EW(bias_act),
+    .stat_rows = EW(stat_rows),
+    .stat_close = EW(stat_close),
+    .column_sums = EW(column_sums),
+    .im2col = EW(im2col),
+    .col2im = EW(col2im),
+    .depthwise_fwd = EW(depthwise_fwd),
+    .depthwise_bwd_data = EW(depthwise_bwd_data),
+    .depthwise_bwd_weights = EW(depthwise_bwd_weights),
+    .direct_fwd = EW(direct_fwd),
+    .direct_bwd_weights = EW(direct_bwd_weights),
+};
+
+void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *table)
+{
+    table->bn_stats = EW(bn_stats);
+    table->bn_apply = EW(bn_apply);
+    table->bn_bwd_sums = EW(bn_bwd_sums);
+    table->bn_bwd_apply = EW(bn_bwd_apply);
+    table->act_fwd = EW(act_fwd);
+    table->act_bwd = EW(act_bwd);
+    table->maxpool_fwd = EW(maxpool_fwd);
+    table->maxpool_bwd = EW(maxpool_bwd);
+    table->avgpool_fwd = EW(avgpool_fwd);
+    table->avgpool_bwd = EW(avgpool_bwd);
+    table->gap_fwd = EW(gap_fwd);
+    table->gap_bwd = EW(gap_bwd);
+    table->softmax = EW(softmax);
+    table->softmax_bwd = EW(softmax_bwd);
+    table->softmax_xent = EW(softmax_xent);
+    table->dropout = EW(dropout);
+    table->input_u8 = EW(input_u8);
+    table->input_f32 = EW(input_f32);
+    table->add = EW(add);
+    table->add_f64 = EW(add_f64);
+    table->scale = EW(scale);
+    table->sum_squares = EW(sum_squares);
+    table->clip = EW(clip);
+    table->adam = EW(adam);
+    table->sgd = EW(sgd);
+}

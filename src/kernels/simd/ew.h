@@ -1,0 +1,106 @@
+/* Element-wise kernels: plain C loops over contiguous channels that the compiler vectorises, compiled once per
+ * instruction set. CNNBN_ISA_SUFFIX (baseline, avx2, avx512, neon) names the copy: EW(act_fwd) is cnnbn__ew_act_fwd_avx2.
+ */
+#ifndef CNNBN_EW_H
+#define CNNBN_EW_H
+
+#include "cnnbn/kernels.h"
+#include "ew_ops.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define EW_PASTE_(a, b) a##_##b
+#define EW_PASTE(a, b) EW_PASTE_(a, b)
+#define EW(name) EW_PASTE(cnnbn__ew_##name, CNNBN_ISA_SUFFIX)
+
+/* "No iteration reads what another one writes": outputs may be inputs (in place), which a run-time overlap test of the
+ * compiler would take for a reason not to vectorise. */
+#if defined(__clang__)
+#define EW_SIMD _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define EW_SIMD _Pragma("GCC ivdep")
+#endif
+
+#define EW_INLINE static inline __attribute__((always_inline))
+
+/* a*b + c, in one rounding where the instruction set has it (a library call otherwise, hence the test). */
+EW_INLINE float ew_fma(float a, float b, float c)
+{
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* Widest row of channels that is worked on at once: accumulators and parameters of that length live on the stack, in
+ * L1. Fewer channels are repeated side by side to fill it. */
+enum { EW_WIDTH = 512 };
+
+/* Rows of C channels that are taken as one wide row. */
+EW_INLINE int ew_rows_at_once(size_t rows, int C)
+{
+    if (C > EW_WIDTH / 2 || rows * (size_t)C < 8 * EW_WIDTH)
+        return 1; /* too short to pay for the repeated parameters */
+    return EW_WIDTH / C;
+}
+
+/* out[0, n*C) = n copies of p[0, C), or of `value` when p is NULL. */
+EW_INLINE void ew_repeat(int n, int C, const float *p, float value, float *restrict out)
+{
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < C; c++) out[i * C + c] = p ? p[c] : value;
+}
+
+void EW(act_fwd)(size_t n, cnnbn_activation act, const float *x, float *y);
+void EW(act_bwd)(size_t n, cnnbn_activation act, const float *dy, const float *x, const float *y, float *dx);
+/* dx = dy * act'(x), by the input whatever the kind; dx may be dy. */
+void EW(act_bwd_in)(size_t n, cnnbn_activation act, const float *dy, const float *x, float *dx);
+
+void EW(bn_stats)(const cnnbn_run *run, int positions, int C, const float *x, const float *shift, double *stat,
+                  size_t stat_stride);
+void EW(bn_apply)(size_t rows, int C, const float *x, const cnnbn_prologue *in, const float *add, float *y);
+void EW(bn_bwd_sums)(const cnnbn_run *run, int positions, int C, const float *dz, const float *x,
+                     const cnnbn_prologue *in, double *sums, size_t sums_stride);
+void EW(bn_bwd_apply)(size_t rows, int C, const float *dz, const float *x, const cnnbn_prologue *in, const float *a,
+                      const float *b, const float *c0, cnnbn_activation pre, float *dx);
+void EW(stat_rows)(size_t rows, int C, const float *x, const float *local, double *sums);
+void EW(stat_close)(size_t rows, int C, const float *local, const float *shift, double *sums);
+void EW(column_sums)(size_t rows, int C, const float *x, double *sums);
+void EW(bias_act)(size_t rows, int C, const float *bias, cnnbn_activation act, float *y);
+
+void EW(maxpool_fwd)(const cnnbn_pool_geom *geom, int N, const float *x, float *y);
+void EW(maxpool_bwd)(const cnnbn_pool_geom *geom, int N, const float *x, const float *y, const float *dy, float *dx);
+void EW(avgpool_fwd)(const cnnbn_pool_geom *geom, int N, const float *x, float *y);
+void EW(avgpool_bwd)(const cnnbn_pool_geom *geom, int N, const float *dy, float *dx);
+void EW(gap_fwd)(int N, int positions, int C, const float *x, float *y);
+void EW(gap_bwd)(int N, int positions, int C, const float *dy, float *dx);
+
+void EW(softmax)(size_t rows, int C, const float *x, float *y);
+void EW(softmax_bwd)(size_t rows, int C, const float *dy, const float *y, float *dx);
+void EW(softmax_xent)(const cnnbn_run *run, int C, const float *logits, const int32_t *labels, float label_smoothing,
+                      float grad_scale, float *dlogits, double *sums, size_t sums_stride);
+
+void EW(dropout)(int N, size_t per_sample, float rate, const uint64_t *keys, const float *x, float *y);
+void EW(input_u8)(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);
+void EW(input_f32)(size_t n, int period, const float *x, const float *scale, const float *shift, float *y);
+
+void EW(add)(size_t n, const float *x, float *y);
+void EW(add_f64)(size_t n, const double *x, double *y);
+void EW(scale)(size_t n, float a, float *y);
+double EW(sum_squares)(size_t n, const float *x);
+void EW(clip)(size_t n, float limit, float *y);
+void EW(adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
+void EW(sgd)(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
+
+void EW(im2col)(const cnnbn_conv_geom *geom, int c0, int n_c, int i0, int i1, int h0, const float *x, float *col);
+void EW(col2im)(const cnnbn_conv_geom *geom, int c0, int n_c, int i0, int i1, const float *col, float *dx);
+void EW(depthwise_fwd)(const cnnbn_conv_geom *geom, int i0, int i1, int h0, const float *x, const float *w, float *y);
+void EW(depthwise_bwd_data)(const cnnbn_conv_geom *geom, int i0, int i1, const float *dy, const float *w, float *dx);
+void EW(depthwise_bwd_weights)(const cnnbn_conv_geom *geom, int i0, int i1, int h0, const float *x, const float *dy,
+                               float *dw);
+void EW(direct_fwd)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *w, float *y);
+void EW(direct_bwd_weights)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *dy, float *dw);
+
+#endif

@@ -1,0 +1,89 @@
+/* Optimiser steps and the sums and scalings of gradients: one pass over memory each. */
+#include "ew.h"
+
+#include <math.h>
+
+void EW(add)(size_t n, const float *x, float *y)
+{
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+void EW(add_f64)(size_t n, const double *x, double *y)
+{
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+void EW(scale)(size_t n, float a, float *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] *= a;
+}
+
+/* Sum over one block by 16 lanes, then the lanes in order. */
+static double block_squares(size_t n, const float *restrict x)
+{
+    enum { LANES = 16 };
+    double lane[LANES] = {0}, sum = 0.0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            double v = (double)x[i + (size_t)j];
+            lane[j] += v * v;
+        }
+    for (; i < n; i++) sum += (double)x[i] * (double)x[i];
+    for (int j = 0; j < LANES; j++) sum += lane[j];
+    return sum;
+}
+
+double EW(sum_squares)(size_t n, const float *x)
+{
+    enum { BLOCK = 4096 };
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i += BLOCK) sum += block_squares(n - i < BLOCK ? n - i : BLOCK, x + i);
+    return sum;
+}
+
+void EW(clip)(size_t n, float limit, float *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = y[i] < -limit ? -limit : y[i];
+        y[i] = v > limit ? limit : v;
+    }
+}
+
+void EW(adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w)
+{
+    float a = args->step_size, one_b1 = 1.0f - args->beta1, one_b2 = 1.0f - args->beta2, eps = args->epsilon;
+    float decay = args->decay;
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) {
+        float w0 = w[i] - w[i] * decay;
+        float mi = m[i] + (g[i] - m[i]) * one_b1;        /* m += (g - m)(1 - beta1) */
+        float vi = v[i] + (g[i] * g[i] - v[i]) * one_b2; /* v += (g^2 - v)(1 - beta2) */
+        m[i] = mi;
+        v[i] = vi;
+        w[i] = w0 - a * mi / (sqrtf(vi) + eps);
+    }
+}
+
+void EW(sgd)(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w)
+{
+    float lr = args->lr, momentum = args->momentum, decay = args->decay;
+    if (momentum == 0.0f) {
+        EW_SIMD
+        for (size_t i = 0; i < n; i++) w[i] = w[i] - w[i] * decay - lr * g[i];
+    } else if (!args->nesterov) {
+        EW_SIMD
+        for (size_t i = 0; i < n; i++) {
+            m[i] = momentum * m[i] - lr * g[i];
+            w[i] = w[i] - w[i] * decay + m[i];
+        }
+    } else {
+        EW_SIMD
+        for (size_t i = 0; i < n; i++) {
+            m[i] = momentum * m[i] - lr * g[i];
+            w[i] = w[i] - w[i] * decay + (momentum * m[i] - lr * g[i]);
+        }
+    }
+}

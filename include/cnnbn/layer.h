@@ -16,13 +16,14 @@ extern "C" {
 /* ---------------------------------------------------------------- arguments */
 
 typedef enum cnnbn_arg_kind {
-    CNNBN_ARG_INT,        /* i[0] */
-    CNNBN_ARG_PAIR,       /* i[0], i[1]: a number stands for both */
-    CNNBN_ARG_FLOAT,      /* f */
-    CNNBN_ARG_BOOL,       /* i[0] */
-    CNNBN_ARG_CHOICE,     /* i[0]: index into spec->choices */
-    CNNBN_ARG_ACTIVATION, /* act: name or Keras' object form */
-    CNNBN_ARG_INITIALIZER /* init: name or Keras' object form */
+    CNNBN_ARG_INT,         /* i[0] */
+    CNNBN_ARG_PAIR,        /* i[0], i[1]: a number stands for both */
+    CNNBN_ARG_FLOAT,       /* f */
+    CNNBN_ARG_BOOL,        /* i[0] */
+    CNNBN_ARG_CHOICE,      /* i[0]: index into spec->choices */
+    CNNBN_ARG_ACTIVATION,  /* act: name or Keras' object form */
+    CNNBN_ARG_INITIALIZER, /* init: name or Keras' object form */
+    CNNBN_ARG_SHAPE        /* shape: a list of up to CNNBN_RANK_MAX dimensions, one of them possibly -1 */
 } cnnbn_arg_kind;
 
 /* An activation argument: an element-wise one, or softmax. */
@@ -36,13 +37,15 @@ union cnnbn_arg {
     double f;
     cnnbn_arg_act act;
     cnnbn_init init;
+    cnnbn_shape shape;
 };
 
 typedef struct cnnbn_arg_spec {
     const char *name; /* Keras' */
     cnnbn_arg_kind kind;
     int required;
-    const char *fallback;       /* default as it would be written in YAML: "1", "valid", "linear"; NULL when required */
+    const char *fallback;       /* default as it would be written in YAML: "1", "valid", "linear"; NULL when required.
+                                   "null" is {0, 0} for a PAIR, INFINITY for a FLOAT */
     const char *const *choices; /* CHOICE: NULL-ended; others NULL */
     double min, max;            /* INT, PAIR, FLOAT: allowed range, inclusive */
 } cnnbn_arg_spec;

@@ -1,0 +1,142 @@
+/* A model compiled for one rank: weights and optimiser state as flat slabs, a program of operations in levels, one arena.
+ *
+ * The program. Operations between two synchronisations (batch-norm sums) form a level. Inside a level every operation runs
+ * on one unit (a few neighbouring slices) before the next unit starts, so that a unit's tensors stay in cache; what does not
+ * outlive the level lives in a thread's scratch and never has a full-size array. Between levels one small reduction carries
+ * all sums of the level (batch norms, loss, hits, flags).
+ */
+#ifndef CNNBN_NET_H
+#define CNNBN_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "cnnbn/comm.h"
+#include "cnnbn/kernels.h"
+#include "cnnbn/model.h"
+#include "cnnbn/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum cnnbn_optimizer_kind { CNNBN_ADAM = 0, CNNBN_ADAMW, CNNBN_SGD } cnnbn_optimizer_kind;
+typedef enum cnnbn_clip_kind {
+    CNNBN_CLIP_NONE = 0,
+    CNNBN_CLIP_VALUE,
+    CNNBN_CLIP_NORM,
+    CNNBN_CLIP_GLOBAL_NORM
+} cnnbn_clip_kind;
+
+typedef struct cnnbn_optimizer {
+    cnnbn_optimizer_kind kind;
+    double lr, beta1, beta2, epsilon; /* Adam */
+    double momentum;                  /* SGD */
+    int nesterov;
+    double weight_decay; /* decoupled: AdamW and SGD; kernels only */
+    cnnbn_clip_kind clip;
+    double clip_limit;
+} cnnbn_optimizer;
+
+typedef struct cnnbn_net_config {
+    const cnnbn_kernels *kernels; /* borrowed for ever */
+    cnnbn_conv_algo conv;         /* AUTO or a wish */
+    cnnbn_comm *comm;             /* borrowed while the net lives */
+    cnnbn_reduce_mode reduce;
+    int bn_local; /* statistics of this rank's own samples */
+    int slices;
+    size_t batch_size; /* global */
+    int threads;       /* >= 1 */
+    uint64_t seed;
+    int inference_only; /* no training program, no gradients, no optimiser state */
+    /* Input: x = raw*input_scale[c] + input_shift[c]; arrays of C, copied. */
+    int input_is_u8;
+    const float *input_scale, *input_shift;
+    float label_smoothing;
+    cnnbn_optimizer optimizer;
+} cnnbn_net_config;
+
+typedef struct cnnbn_net cnnbn_net;
+
+/* Compiles. Collective when config->comm has several ranks (reduction buffers); equal configs on all. Memory is asked for here
+ * and never in a step. Weights are zero: cnnbn_net_init or cnnbn_net_set_params follows. The model is borrowed while the net lives.
+ * Errors: CNNBN_ERR_MODEL when the net cannot train this model (which layer and why); CNNBN_ERR_MEMORY. */
+CNNBN_API cnnbn_status cnnbn_net_create(const cnnbn_model *model, const cnnbn_net_config *config,
+                                        cnnbn_net **out) CNNBN_MUST_CHECK;
+CNNBN_API void cnnbn_net_destroy(cnnbn_net *net); /* collective in effect (reducer); NULL is fine */
+
+/* Draws the initial weights: a pure function of (seed, layer and weight name). Local, equal on all. */
+CNNBN_API void cnnbn_net_init(cnnbn_net *net, uint64_t seed);
+
+/* Weight i of model->params: count floats, borrowed; read or written between steps. Padding between weights is not visible. */
+CNNBN_API float *cnnbn_net_param(cnnbn_net *net, int i);
+/* Number of optimiser slots and their names ("m", "v"); a slot's part for weight i, NULL for weights that are not trained. */
+CNNBN_API int cnnbn_net_n_slots(const cnnbn_net *net);
+CNNBN_API const char *cnnbn_net_slot_name(const cnnbn_net *net, int slot);
+CNNBN_API float *cnnbn_net_slot(cnnbn_net *net, int slot, int i);
+/* Gradient of weight i after a step (before clipping it is summed over all ranks); for tests. NULL for weights not trained. */
+CNNBN_API const float *cnnbn_net_grad(cnnbn_net *net, int i);
+/* Optimiser steps done: Adam's t. */
+CNNBN_API int64_t cnnbn_net_iterations(const cnnbn_net *net);
+CNNBN_API void cnnbn_net_set_iterations(cnnbn_net *net, int64_t iterations);
+CNNBN_API void cnnbn_net_set_lr(cnnbn_net *net, double lr);
+
+/* Slices and samples of this rank in a batch of n samples. */
+CNNBN_API void cnnbn_net_local_samples(const cnnbn_net *net, size_t n, size_t *first, size_t *count);
+
+/* One global batch as this rank sees it. */
+typedef struct cnnbn_batch {
+    size_t n_global;           /* samples of the whole batch, 1 .. batch_size */
+    size_t n_local;            /* of this rank: as cnnbn_net_local_samples says */
+    const void *const *images; /* [n_local] raw images, each sample_bytes */
+    const int32_t *labels;     /* [n_local] */
+    const uint64_t *ids;       /* [n_local] sample numbers in the dataset: for dropout */
+    uint64_t epoch;            /* for dropout */
+} cnnbn_batch;
+
+typedef struct cnnbn_step_result {
+    double loss;     /* mean over the batch, before the update */
+    double hits;     /* samples whose greatest output is the label */
+    double flags[4]; /* sums over ranks of what went in */
+} cnnbn_step_result;
+
+/* One training step: forward, backward, reduction, update. Collective. flags_in: four numbers >= 0 (integers) that ride on a
+ * reduction of this step (route "carry"): failures, signals. When the loss is not finite, nothing is updated and
+ * CNNBN_ERR_NONFINITE is returned on all ranks. */
+CNNBN_API cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
+                                            cnnbn_step_result *result) CNNBN_MUST_CHECK;
+
+/* After CNNBN_ERR_NONFINITE: names the first weight or tensor (in forward order) that holds a NaN or Inf on this rank.
+ * text is set to "" when there is none. *order: its place, for choosing the first over ranks. Local. */
+CNNBN_API void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t bytes);
+
+/* Inference on up to cnnbn_net_block(net) samples per call and thread: with moving statistics. Samples are cut into blocks of
+ * cnnbn_net_block samples; block_loss[b], block_hits[b] (or NULL) get a block's sums; probabilities [n][classes] or NULL.
+ * labels may be NULL when block_loss is NULL. Local; any number of samples. Bits of a block depend on its samples alone. */
+CNNBN_API int cnnbn_net_block(const cnnbn_net *net);
+CNNBN_API void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const int32_t *labels,
+                               double *block_loss, double *block_hits, float *probabilities);
+
+/* Equal moving statistics on all ranks after local batch norm: their mean. Collective. */
+CNNBN_API cnnbn_status cnnbn_net_average_statistics(cnnbn_net *net) CNNBN_MUST_CHECK;
+
+/* What was compiled: levels, operations with their algorithm and fusion, memory, communication a step. */
+CNNBN_API void cnnbn_net_print_plan(const cnnbn_net *net, FILE *out);
+CNNBN_API size_t cnnbn_net_memory_bytes(const cnnbn_net *net);
+
+/* Where this rank is, for a watchdog in another thread: text such as "forward of conv2d_1", and a count that grows. */
+CNNBN_API void cnnbn_net_position(const cnnbn_net *net, char *text, size_t bytes, uint64_t *count);
+
+/* Time by operation: on = 1 starts counting from zero. */
+typedef struct cnnbn_profile_row {
+    const char *layer, *what; /* borrowed while the net lives */
+    double seconds;           /* summed over threads */
+    double gflop;             /* of all calls, of the direct algorithm */
+} cnnbn_profile_row;
+CNNBN_API void cnnbn_net_profile(cnnbn_net *net, int on);
+CNNBN_API int cnnbn_net_profile_rows(const cnnbn_net *net, cnnbn_profile_row *rows, int max_rows);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

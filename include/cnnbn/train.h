@@ -1,0 +1,99 @@
+/* Training runs: the one place that wires data, net, ranks and files. Knows no command line and never exits. */
+#ifndef CNNBN_TRAIN_H
+#define CNNBN_TRAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "cnnbn/comm.h"
+#include "cnnbn/dataset.h"
+#include "cnnbn/net.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum cnnbn_every_unit { CNNBN_EVERY_EPOCHS, CNNBN_EVERY_STEPS, CNNBN_EVERY_SECONDS } cnnbn_every_unit;
+
+typedef struct cnnbn_train_options {
+    /* what */
+    const char *data; /* HDF5 dataset */
+    cnnbn_dataset_paths paths;
+    const char *model;     /* built-in name, YAML, JSON, or an .h5 whose model is taken */
+    const char *init_from; /* .h5 with weights, or NULL */
+    /* how long */
+    int64_t epochs;
+    int64_t steps;     /* 0: no limit; else stop after this many steps in all */
+    double max_time_s; /* 0: no limit */
+    /* how */
+    size_t batch_size; /* global */
+    cnnbn_optimizer optimizer;
+    double label_smoothing;
+    uint64_t seed;
+    int shuffle, drop_last, validate;
+    int bn_local;
+    int slices;  /* 0: the default for the batch */
+    int threads; /* 0: cores of the affinity mask, shared with the ranks of the host */
+    cnnbn_reduce_mode reduce;
+    const char *kernels; /* "auto", ... */
+    cnnbn_conv_algo conv;
+    size_t data_memory_bytes; /* of a node; 0: half of what is available */
+    /* files */
+    const char *checkpoint_dir; /* or NULL */
+    double checkpoint_every;    /* in checkpoint_unit; 0: only at the end */
+    cnnbn_every_unit checkpoint_unit;
+    int keep;
+    int checkpoint_strict;       /* a checkpoint that cannot be written ends the run */
+    const char *checkpoint_best; /* "val_accuracy", "val_loss", "accuracy", "loss", or NULL */
+    const char *resume;          /* "auto", "none", or a file */
+    const char *override;        /* comma-separated names of options that may differ on resume, or NULL */
+    const char *log, *log_steps; /* CSV files or NULL */
+    /* what is seen */
+    int quiet, dry_run;
+    int progress; /* -1: bar on a terminal, else lines; 0: lines; 1: bar */
+    int profile;
+    double watchdog_s; /* 0: off */
+} cnnbn_train_options;
+
+/* Keras' defaults and CLI's. */
+CNNBN_API void cnnbn_train_defaults(cnnbn_train_options *options);
+
+/* Runs a training to its end, printing to stdout on rank 0. Collective; the same status on all ranks: CNNBN_OK, or what ended it
+ * (CNNBN_ERR_INTERRUPTED: stopped by a signal or by time with a checkpoint written). Messages as error records. */
+CNNBN_API cnnbn_status cnnbn_train_run(cnnbn_comm *comm, const cnnbn_train_options *options) CNNBN_MUST_CHECK;
+
+/* ---------------------------------------------------------------- a trained net: evaluate and predict */
+
+/* A net with weights from a checkpoint or Keras .h5, for inference. */
+typedef struct cnnbn_predictor cnnbn_predictor;
+typedef struct cnnbn_predictor_options {
+    const char *checkpoint;
+    const char *kernels;
+    int threads, batch_size; /* 0: chosen */
+    const cnnbn_dataset_info
+        *data; /* input type and normalisation; NULL: uint8 scaled by 1/255, mean and std kept in the checkpoint */
+} cnnbn_predictor_options;
+/* Collective (all ranks read the file). *out owned: cnnbn_predictor_destroy. */
+CNNBN_API cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_options *options,
+                                              cnnbn_predictor **out) CNNBN_MUST_CHECK;
+CNNBN_API void cnnbn_predictor_destroy(cnnbn_predictor *predictor);
+CNNBN_API const cnnbn_model *cnnbn_predictor_model(const cnnbn_predictor *predictor);
+/* Class name, from the checkpoint; NULL when it has none. */
+CNNBN_API const char *cnnbn_predictor_class_name(const cnnbn_predictor *predictor, int c);
+/* Probabilities [n][classes] of n raw samples. Local. */
+CNNBN_API void cnnbn_predictor_run(cnnbn_predictor *predictor, size_t n, const void *const *images,
+                                   float *probabilities);
+
+typedef struct cnnbn_evaluation {
+    size_t n;
+    int n_classes;
+    double loss, accuracy;
+    int64_t *confusion; /* [true][predicted]; owned: cnnbn_free */
+} cnnbn_evaluation;
+/* Loss, accuracy and confusion matrix of a split, samples shared out over the ranks, every sample once. Collective, equal on all. */
+CNNBN_API cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *predictor, cnnbn_comm *comm, cnnbn_dataset *dataset,
+                                                cnnbn_split split, cnnbn_evaluation *out) CNNBN_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

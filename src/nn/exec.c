@@ -1,0 +1,438 @@
+/* Runs the programs: one parallel region a step; units between barriers; MPI from the first thread alone. */
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cnnbn/log.h"
+#include "ir.h"
+
+/* ---------------------------------------------------------------- units */
+
+static void add_entry(cnnbn_net *net, thread_state *t, const net_level *lv, int from, int to)
+{
+    if (lv->stack_floats)
+        net->kernels->add(lv->stack_floats, t->stack + (size_t)from * lv->stack_floats,
+                          t->stack + (size_t)to * lv->stack_floats);
+    if (lv->payload)
+        net->kernels->add_f64(lv->payload, t->sums + (size_t)from * lv->payload, t->sums + (size_t)to * lv->payload);
+}
+
+static void mark_position(cnnbn_net *net, int index, int inference, int tid)
+{
+    if (tid != 0) return;
+    net->position_instr = index;
+    net->position_inference = inference;
+    net->position_count++;
+}
+
+static void run_instrs(const work_unit *u, program *prog, const net_level *lv)
+{
+    cnnbn_net *net = u->net;
+    for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
+        mark_position(net, i, !prog->training, u->tid);
+        if (!net->profiling) {
+            cnnbn__run_instr(u, &prog->instrs[i]);
+            continue;
+        }
+        double start = cnnbn_now_s();
+        cnnbn__run_instr(u, &prog->instrs[i]);
+        double spent = cnnbn_now_s() - start;
+#pragma omp atomic
+        prog->instrs[i].seconds += spent;
+    }
+}
+
+static void drive_requests(cnnbn_net *net, int tid)
+{
+    if (tid != 0 || net->request_status != CNNBN_OK) return;
+    net->request_status =
+        cnnbn_reduce_progress(net->reducer); /* the others read net->status: it changes between barriers only */
+}
+
+/* A thread's slices of one level, unit by unit: aligned subtrees of at most unit_slices slices. */
+static void run_level_units(cnnbn_net *net, const net_level *lv, int tid)
+{
+    thread_state *t = &net->threads[tid];
+    const cnnbn_batch *batch = net->batch;
+    t->height = 0;
+    for (int s = t->first; s < t->first + t->n_slices;) {
+        int size = lv->unit_slices;
+        while (s % size != 0 || s + size > t->first + t->n_slices) size /= 2;
+        cnnbn_run run;
+        cnnbn_run_fill(&run, batch->n_global, net->S, s, size, t->bounds, t->n_merge);
+        size_t local = cnnbn_slice_begin(batch->n_global, net->S, s) - net->first_sample;
+        work_unit u = {
+            .net = net,
+            .prog = &net->train,
+            .thread = t,
+            .tid = tid,
+            .run = &run,
+            .n = run.bounds[size],
+            .first_local = local,
+            .images = batch->images + local,
+            .labels = batch->labels + local,
+            .ids = batch->ids + local,
+            .epoch = batch->epoch,
+            .entry = t->height,
+            .sums = t->sums + (size_t)t->height * lv->payload,
+        };
+        run_instrs(&u, &net->train, lv);
+        int merges = cnnbn_tree_push(net->S, t->nodes, &t->height, run.nodes[0]);
+        for (int m = merges; m > 0; m--) add_entry(net, t, lv, t->height + m - 1, t->height + m - 2);
+        drive_requests(net, tid);
+        s += size;
+    }
+}
+
+/* ---------------------------------------------------------------- joining threads */
+
+/* Adds and copies of the join (net.c) on part tid of an entry of `floats` floats. */
+static void join_floats(cnnbn_net *net, const net_level *lv, int tid)
+{
+    size_t lines = lv->stack_floats / 16, n = (size_t)net->n_threads;
+    size_t begin = lines * (size_t)tid / n * 16, end = lines * ((size_t)tid + 1) / n * 16;
+    if (begin == end) return;
+    for (int j = 0; j < net->n_joins; j++) {
+        const join_add *a = &net->joins[j];
+        net->kernels->add(end - begin,
+                          net->threads[a->src_thread].stack + (size_t)a->src_entry * lv->stack_floats + begin,
+                          net->threads[a->dst_thread].stack + (size_t)a->dst_entry * lv->stack_floats + begin);
+    }
+}
+
+static void join_sums(cnnbn_net *net, const net_level *lv)
+{
+    for (int j = 0; j < net->n_joins; j++) {
+        const join_add *a = &net->joins[j];
+        net->kernels->add_f64(lv->payload, net->threads[a->src_thread].sums + (size_t)a->src_entry * lv->payload,
+                              net->threads[a->dst_thread].sums + (size_t)a->dst_entry * lv->payload);
+    }
+    for (int e = 0; e < net->n_copies; e++)
+        memcpy(net->nodes + (size_t)e * lv->payload,
+               net->threads[net->copies[e].thread].sums + (size_t)net->copies[e].entry * lv->payload,
+               lv->payload * sizeof(double));
+}
+
+/* Weight gradients of the level's convolutions from the stacks to the rank's entries of the slab. */
+static void copy_gradients(cnnbn_net *net, const program *prog, const net_level *lv)
+{
+    for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
+        const instr *in = &prog->instrs[i];
+        if (in->kind != I_CONV_BWD) continue;
+        const op *o = &net->ops[in->op];
+        const cnnbn_param *kernel = &net->model->params[o->kernel];
+        if (!kernel->trainable) continue;
+        for (int e = 0; e < net->n_copies; e++) {
+            const float *entry = net->threads[net->copies[e].thread].stack +
+                                 (size_t)net->copies[e].entry * lv->stack_floats + in->stack_offset;
+            float *grads = net->grads + (size_t)e * net->grad_stride;
+            memcpy(grads + net->param_offset[o->kernel], entry, kernel->count * sizeof(float));
+            if (o->bias >= 0)
+                memcpy(grads + net->param_offset[o->bias], entry + (kernel->count + 15) / 16 * 16,
+                       net->model->params[o->bias].count * sizeof(float));
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- between levels */
+
+static void spread_sums(cnnbn_net *net, int at_level, const double *sums, double count)
+{
+    for (int b = 0; b < net->n_bns; b++) {
+        bn_state *bn = &net->bns[b];
+        if (bn->frozen) continue;
+        if (bn->stats_level == at_level) cnnbn__bn_after_stats(net, bn, sums + bn->stats_offset, count * bn->positions);
+        if (bn->sums_level == at_level) cnnbn__bn_after_sums(net, bn, sums + bn->sums_offset, count * bn->positions);
+    }
+}
+
+/* Statistics of this rank alone; gradients of gamma and beta are then summed over ranks with the others, so they stand in the
+ * first entry and the other entries are zero. A rank without samples contributes nothing. */
+static void spread_local_sums(cnnbn_net *net, int at_level, const net_level *lv)
+{
+    memset(net->reduced, 0, lv->payload * sizeof(double));
+    for (int e = 0; e < net->n_copies; e++)
+        net->kernels->add_f64(lv->payload, net->nodes + (size_t)e * lv->payload, net->reduced);
+    double count = net->batch->n_local ? (double)net->batch->n_local : 1;
+    if (net->batch->n_local) {
+        spread_sums(net, at_level, net->reduced, count);
+    }
+    for (int b = 0; b < net->n_bns; b++) {
+        const bn_state *bn = &net->bns[b];
+        if (bn->frozen || bn->sums_level != at_level) continue;
+        for (int which = 0; which <= 1; which++) {
+            int param = which ? bn->beta : bn->gamma;
+            if (param < 0) continue;
+            for (int e = net->batch->n_local ? 1 : 0; e < (net->n_nodes ? net->n_nodes : 1); e++)
+                memset(net->grads + (size_t)e * net->grad_stride + net->param_offset[param], 0,
+                       (size_t)bn->C * sizeof(float));
+        }
+    }
+}
+
+static cnnbn_status reduce_level(cnnbn_net *net, int at_level, const net_level *lv)
+{
+    double *extra = lv->has_loss ? net->flags : NULL;
+    size_t n_extra = lv->has_loss ? STOP_FLAGS : 0;
+    if (net->config.bn_local) {
+        double loss[2];
+        if (lv->has_loss)
+            CNNBN_TRY(
+                cnnbn_reduce_f64(net->reducer, net->nodes + lv->loss_offset, lv->payload, 2, loss, extra, n_extra));
+        /* the reduction may use the entries of the loss as it likes, not the others */
+        spread_local_sums(net, at_level, lv);
+        if (lv->has_loss) memcpy(net->reduced + lv->loss_offset, loss, sizeof loss);
+    } else {
+        CNNBN_TRY(cnnbn_reduce_f64(net->reducer, net->nodes, lv->payload, lv->payload, net->reduced, extra, n_extra));
+        spread_sums(net, at_level, net->reduced, (double)net->batch->n_global);
+    }
+    if (!lv->has_loss) return CNNBN_OK;
+    net->loss_sum = net->reduced[lv->loss_offset];
+    net->hits = net->reduced[lv->loss_offset + 1];
+    if (!isfinite(net->loss_sum))
+        return cnnbn_error(CNNBN_ERR_NONFINITE, "the loss is %g", net->loss_sum / (double)net->batch->n_global);
+    return CNNBN_OK;
+}
+
+static cnnbn_status start_buckets(cnnbn_net *net, int after_level)
+{
+    for (int b = 0; b < net->n_buckets; b++)
+        if (net->buckets[b].level == after_level)
+            CNNBN_TRY(cnnbn_reduce_f32_start(net->reducer, net->grads + net->buckets[b].begin, net->grad_stride,
+                                             net->buckets[b].count, &net->requests[b]));
+    return CNNBN_OK;
+}
+
+static cnnbn_status finish_buckets(cnnbn_net *net)
+{
+    for (int b = 0; b < net->n_buckets; b++) CNNBN_TRY(cnnbn_reduce_f32_wait(net->reducer, net->requests[b]));
+    return CNNBN_OK;
+}
+
+/* ---------------------------------------------------------------- a step */
+
+/* Forms of the weights for the level's convolutions; all threads, no barrier. Returns whether there was any. */
+static int prepare_level(cnnbn_net *net, const program *prog, const net_level *lv, int tid, int n_threads)
+{
+    int any = 0;
+    for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
+        const instr *in = &prog->instrs[i];
+        if (in->kind != I_CONV_FWD && in->kind != I_CONV_BWD) continue;
+        const op *o = &net->ops[in->op];
+        const cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
+        const float *w = cnnbn_net_param(net, o->kernel);
+        if (in->kind == I_CONV_BWD) {
+            if (plan->bwd_prepared_floats)
+                net->kernels->conv_prepare_bwd(plan, w, net->prepared + prog->bwd_prepared[o->conv_plan], tid,
+                                               n_threads);
+            any |= plan->bwd_prepared_floats != 0;
+            continue;
+        }
+        if (!plan->fwd_prepared_floats) continue;
+        cnnbn_prologue p = {NULL, NULL, NULL, 1, {CNNBN_ACT_LINEAR, 0, 0, 0}};
+        if (o->prologue >= 0) {
+            p = cnnbn__bn_prologue(&net->bns[o->prologue]);
+            p.act = net->bns[o->prologue].act;
+        }
+        net->kernels->conv_prepare_fwd(plan, w, o->bias >= 0 ? cnnbn_net_param(net, o->bias) : NULL, &p,
+                                       net->prepared + prog->fwd_prepared[o->conv_plan], tid, n_threads);
+        any = 1;
+    }
+    return any;
+}
+
+static void level_end(cnnbn_net *net, int index, const net_level *lv)
+{
+    copy_gradients(net, &net->train, lv);
+    cnnbn_status status = CNNBN_OK;
+    if (lv->reduces) {
+        join_sums(net, lv);
+        status = reduce_level(net, index, lv);
+    }
+    if (status == CNNBN_OK) status = start_buckets(net, index);
+    if (status == CNNBN_OK) status = net->request_status; /* a request failed on the way */
+    net->status = status;
+}
+
+static void step_thread(cnnbn_net *net, int tid)
+{
+    program *prog = &net->train;
+    for (int l = 0; l < prog->n_levels; l++) {
+        const net_level *lv = &prog->levels[l];
+        if (prepare_level(net, prog, lv, tid, net->n_threads)) {
+#pragma omp barrier
+        }
+        run_level_units(net, lv, tid);
+#pragma omp barrier
+        join_floats(net, lv, tid);
+        for (int i = lv->first + lv->n_units_instr; i < lv->first + lv->n_units_instr + lv->n_solo; i++) {
+            mark_position(net, i, 0, tid);
+            double start = net->profiling ? cnnbn_now_s() : 0;
+            cnnbn__run_solo(net, prog, &prog->instrs[i], tid);
+            if (net->profiling) {
+                double spent = cnnbn_now_s() - start;
+#pragma omp atomic
+                prog->instrs[i].seconds += spent;
+            }
+        }
+#pragma omp barrier
+        if (tid == 0) level_end(net, l, lv);
+#pragma omp barrier
+        if (net->status != CNNBN_OK) return;
+    }
+    if (tid == 0) net->status = finish_buckets(net);
+#pragma omp barrier
+    if (net->status != CNNBN_OK) return;
+    cnnbn__optimizer_norms(net, tid);
+#pragma omp barrier
+    cnnbn__optimizer_update(net, tid);
+}
+
+cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
+                                  cnnbn_step_result *result)
+{
+    net->batch = batch;
+    net->first_sample = cnnbn_slice_begin(batch->n_global, net->S, net->first_slice);
+    net->grad_scale = (float)(1.0 / (double)batch->n_global);
+    net->status = net->request_status = CNNBN_OK;
+    for (int f = 0; f < STOP_FLAGS; f++) net->flags[f] = flags_in[f];
+    cnnbn_run_fill(&net->rank_run, batch->n_global, net->S, net->first_slice, net->n_slices, net->rank_bounds,
+                   net->rank_merge);
+    for (int b = 0; b < net->n_bns; b++)
+        if (net->bns[b].frozen) cnnbn__bn_use_moving(net, &net->bns[b]);
+#pragma omp parallel num_threads(net->n_threads)
+    {
+        step_thread(net, omp_get_thread_num());
+    }
+    result->loss = net->loss_sum / (double)batch->n_global;
+    result->hits = net->hits;
+    for (int f = 0; f < STOP_FLAGS; f++) result->flags[f] = net->flags[f];
+    if (net->status == CNNBN_OK) net->iterations++;
+    return net->status;
+}
+
+/* ---------------------------------------------------------------- inference */
+
+int cnnbn_net_block(const cnnbn_net *net)
+{
+    return net->block;
+}
+
+static void infer_block(cnnbn_net *net, size_t block, size_t n, const void *const *images, const int32_t *labels,
+                        double *block_loss, double *block_hits, float *probabilities, int tid)
+{
+    program *prog = &net->infer;
+    thread_state *t = &net->threads[tid];
+    size_t first = block * (size_t)net->block;
+    int count = (int)(n - first < (size_t)net->block ? n - first : (size_t)net->block);
+    double sums[2] = {0, 0};
+    cnnbn_run run;
+    cnnbn_run_fill(&run, (size_t)count, 1, 0, 1, t->bounds, t->n_merge);
+    work_unit u = {
+        .net = net,
+        .prog = prog,
+        .thread = t,
+        .tid = tid,
+        .run = &run,
+        .n = count,
+        .images = images + first,
+        .labels = labels ? labels + first : NULL,
+        .sums = sums,
+    };
+    run_instrs(&u, prog, &prog->levels[0]);
+    if (block_loss) block_loss[block] = sums[0];
+    if (block_hits) block_hits[block] = sums[1];
+    if (probabilities) {
+        const value *out = &prog->values[cnnbn__value_root(prog, prog->output)];
+        float *to = probabilities + first * out->count;
+        if (net->has_softmax)
+            memcpy(to, t->scratch + out->offset, (size_t)count * out->count * sizeof(float));
+        else
+            net->kernels->softmax((size_t)count, (int)out->count, t->scratch + out->offset, to);
+    }
+}
+
+void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const int32_t *labels, double *block_loss,
+                     double *block_hits, float *probabilities)
+{
+    size_t n_blocks = (n + (size_t)net->block - 1) / (size_t)net->block;
+    for (int b = 0; b < net->n_bns; b++) cnnbn__bn_use_moving(net, &net->bns[b]);
+#pragma omp parallel num_threads(net->n_threads)
+    {
+        int tid = omp_get_thread_num();
+        (void)prepare_level(net, &net->infer, &net->infer.levels[0], tid, net->n_threads);
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (size_t b = 0; b < n_blocks; b++)
+            infer_block(net, b, n, images, labels, block_loss, block_hits, probabilities, tid);
+    }
+}
+
+/* ---------------------------------------------------------------- looking in */
+
+void cnnbn_net_position(const cnnbn_net *net, char *text, size_t bytes, uint64_t *count)
+{
+    const program *prog = net->position_inference ? &net->infer : &net->train;
+    int i = net->position_instr;
+    *count = net->position_count;
+    if (i < 0 || i >= prog->n_instrs) {
+        (void)snprintf(text, bytes, "between steps");
+        return;
+    }
+    const instr *in = &prog->instrs[i];
+    (void)snprintf(text, bytes, "%s of %s", cnnbn__instr_name(in->kind), cnnbn__op_layer_name(net, in->op));
+}
+
+void cnnbn_net_profile(cnnbn_net *net, int on)
+{
+    net->profiling = on;
+    for (int i = 0; i < net->train.n_instrs; i++) net->train.instrs[i].seconds = 0;
+}
+
+int cnnbn_net_profile_rows(const cnnbn_net *net, cnnbn_profile_row *rows, int max_rows)
+{
+    int n = 0;
+    for (int i = 0; i < net->train.n_instrs && n < max_rows; i++) {
+        const instr *in = &net->train.instrs[i];
+        rows[n].layer = cnnbn__op_layer_name(net, in->op);
+        rows[n].what = cnnbn__instr_name(in->kind);
+        rows[n].seconds = in->seconds;
+        rows[n].gflop = in->flop * 1e-9;
+        n++;
+    }
+    return n;
+}
+
+static int first_nonfinite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return 1;
+    return 0;
+}
+
+void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t bytes)
+{
+    const cnnbn_model *model = net->model;
+    text[0] = '\0';
+    *order = 1 << 30;
+    for (int i = 0; i < model->n_params; i++)
+        if (first_nonfinite(cnnbn_net_param(net, i), model->params[i].count)) {
+            *order = i;
+            (void)snprintf(text, bytes, "weight %s of layer %s", model->params[i].name,
+                           model->layers[model->params[i].layer].name);
+            return;
+        }
+    for (int i = 0; i < net->train.n_instrs; i++) {
+        const instr *in = &net->train.instrs[i];
+        if (in->out < 0) continue;
+        const value *v = &net->train.values[cnnbn__value_root(&net->train, in->out)];
+        if (v->place != PLACE_STORED || net->batch->n_local == 0) continue;
+        if (first_nonfinite(net->arena + v->offset, v->count * net->batch->n_local)) {
+            *order = model->n_params + i;
+            (void)snprintf(text, bytes, "output of layer %s", cnnbn__op_layer_name(net, in->op));
+            return;
+        }
+        if (in->kind == I_LOSS) return;
+    }
+}

@@ -1,0 +1,289 @@
+/* Internal: the compiled net.
+ *
+ * 1. build.c   layers -> operations (op) on values, in topological order
+ * 2. fuse.c    activations into the operation before, batch norms into the operations after (prologues)
+ * 3. emit.c    operations -> instructions, forward then backward; every instruction writes fresh values (SSA)
+ * 4. plan.c    instructions -> levels; values -> arena or scratch
+ * 5. exec.c    runs a program; run_*.c hold what an instruction does on a unit
+ */
+#ifndef CNNBN_NN_IR_H
+#define CNNBN_NN_IR_H
+
+#include "cnnbn/layer.h"
+#include "cnnbn/net.h"
+
+typedef enum op_kind {
+    OP_INPUT,
+    OP_CONV,
+    OP_DENSE,
+    OP_BN,
+    OP_ACT,
+    OP_SOFTMAX,
+    OP_MAXPOOL,
+    OP_AVGPOOL,
+    OP_GAP,
+    OP_DROPOUT,
+    OP_RESHAPE,
+    OP_ADD,
+    OP_CONCAT
+} op_kind;
+
+typedef struct op {
+    op_kind kind;
+    int layer;     /* index into model->layers: for names; -1 the input */
+    int n_in, *in; /* values */
+    int out;
+    int dead;             /* fused into another operation */
+    cnnbn_conv_geom conv; /* CONV; pooling uses R S stride pad P Q of it */
+    int kernel, bias;     /* weights (model->params) or -1 */
+    cnnbn_activation
+        act;      /* ACT: the function; CONV, DENSE, BN: the fused epilogue (BN: after the affine and the add) */
+    int prologue; /* CONV, DENSE: index into net->bns whose affine and activation are applied on load, or -1 */
+    int bn;       /* BN: index into net->bns, else -1 */
+    int add;      /* BN: value added behind the affine, or -1 */
+    float rate;   /* DROPOUT */
+    int conv_plan, dense_plan; /* index into the program's plans */
+} op;
+
+/* One batch norm. Arrays of C. */
+typedef struct bn_state {
+    int op;           /* its operation */
+    int C, positions; /* positions per sample */
+    int layer;
+    int gamma, beta, moving_mean, moving_variance; /* weights or -1 */
+    double momentum, epsilon;
+    int frozen, unbiased;
+    int is_prologue;                  /* applied on load by its consumers: never written */
+    cnnbn_activation act;             /* with is_prologue: applied on load too */
+    float *mean, *scale, *shift;      /* what is applied: (x - mean)*scale + shift */
+    float *a, *b, *c0;                /* backward: dx = a*g + b*(x - mean) + c0 */
+    double *inv_std;                  /* 1/sqrt(var + eps) */
+    double *mean_error;               /* float mean minus exact mean, folded into shift */
+    float *stat_shift;                /* sums are taken about this: the moving mean, or zeros */
+    int stats_level, sums_level;      /* level whose reduction carries the sums; -1 none */
+    size_t stats_offset, sums_offset; /* in that level's payload of doubles */
+} bn_state;
+
+typedef enum value_place { PLACE_NONE, PLACE_STORED, PLACE_SCRATCH } value_place;
+
+typedef struct value {
+    cnnbn_shape shape;
+    size_t count; /* floats of one sample */
+    int producer; /* op, or -1 */
+    int view_of;  /* value whose memory this is, or -1 */
+    int n_uses;   /* by operations, while building */
+    value_place place;
+    int first, last;         /* life: level*2 (+1 for solo) */
+    int first_pos, last_pos; /* life inside a level: instruction positions */
+    size_t offset;           /* floats: in the arena times max samples, or in the unit's scratch per sample */
+} value;
+
+typedef enum instr_kind {
+    I_INPUT,
+    I_CONV_FWD,
+    I_DENSE_FWD,
+    I_BN_STATS,
+    I_BN_APPLY,
+    I_ACT_FWD,
+    I_SOFTMAX,
+    I_MAXPOOL_FWD,
+    I_AVGPOOL_FWD,
+    I_GAP_FWD,
+    I_DROPOUT,
+    I_SUM,
+    I_CONCAT,
+    I_LOSS,
+    I_CONV_BWD,
+    I_DENSE_BWD_DATA,
+    I_DENSE_BWD_WEIGHTS,
+    I_BN_BWD_SUMS,
+    I_BN_BWD_APPLY,
+    I_ACT_BWD,
+    I_SOFTMAX_BWD,
+    I_MAXPOOL_BWD,
+    I_AVGPOOL_BWD,
+    I_GAP_BWD,
+    I_UNCONCAT,
+    I_KIND_COUNT
+} instr_kind;
+
+typedef struct instr {
+    instr_kind kind;
+    int op;        /* -1 for sums made by the compiler */
+    int n_in, *in; /* values read */
+    int out;       /* value written or -1 */
+    int level;
+    int solo;             /* run by all threads together, after the level's units */
+    int stats_bn;         /* CONV_FWD: batch norm whose sums are taken in the epilogue, or -1 */
+    cnnbn_activation pre; /* BN_BWD_APPLY: activation that made x, whose derivative is applied too */
+    int first_channel;    /* UNCONCAT */
+    size_t stack_offset;  /* CONV_BWD: floats, of dw and db in the thread's stack entry */
+    double seconds;       /* profile, summed over threads */
+    double flop;          /* of one sample */
+} instr;
+
+enum { STOP_FLAGS = 4 };
+
+typedef struct net_level {
+    int first, n_units_instr, n_solo; /* instructions [first, +n_units_instr) by units, then n_solo solo ones */
+    int unit_slices;                  /* slices of a unit: a power of two */
+    size_t scratch_floats;            /* per sample */
+    size_t stack_floats;              /* an entry of the gradient stack */
+    size_t payload;                   /* doubles an entry of the sums' stack */
+    size_t loss_offset;               /* in the payload, when has_loss */
+    int has_loss;
+    int reduces; /* a reduction of sums follows */
+} net_level;
+
+/* A range of the gradient slab whose reduction starts after a level. */
+typedef struct bucket {
+    int level;
+    size_t begin, count;
+} bucket;
+
+typedef struct program {
+    int training;
+    int n_values, values_cap;
+    value *values;
+    int n_instrs, instrs_cap;
+    instr *instrs;
+    int n_levels;
+    net_level *levels;
+    int n_conv_plans, n_dense_plans;
+    cnnbn_conv_plan *conv_plans;
+    cnnbn_dense_plan *dense_plans;
+    size_t *fwd_prepared, *bwd_prepared; /* offsets of each conv plan in prepared */
+    size_t prepared_floats;
+    size_t arena_floats;                                   /* per program, for max_samples */
+    size_t scratch_floats, stack_floats, workspace_floats; /* of one thread */
+    size_t payload_max;
+    int logits, labels_loss; /* value of the logits; has a loss */
+    int output;              /* value of the probabilities (inference) */
+    int max_samples;         /* of the stored arrays */
+    int max_unit;            /* samples of the largest unit */
+} program;
+
+/* How the nodes of a rank's threads are joined: adds in place, then copies to the rank's entries. */
+typedef struct join_add {
+    int dst_thread, dst_entry, src_thread, src_entry;
+} join_add;
+typedef struct join_copy {
+    int thread, entry;
+} join_copy;
+
+typedef struct thread_state {
+    int first, n_slices; /* of the thread's run */
+    float *scratch, *stack, *workspace;
+    double *sums;   /* stack of payloads */
+    uint64_t *keys; /* dropout keys of a unit */
+    int *bounds;    /* of a unit's run */
+    unsigned char *n_merge;
+    int height;
+    cnnbn_node nodes[CNNBN_TREE_DEPTH];
+} thread_state;
+
+enum { NET_SLOTS_MAX = 2, STACK_SPARE = 2 };
+
+struct cnnbn_net {
+    const cnnbn_model *model;
+    cnnbn_net_config config;
+    const cnnbn_kernels *kernels;
+    float *input_scale, *input_shift;
+    int n_ops, ops_cap;
+    op *ops;
+    int n_graph_values, graph_values_cap;
+    value *graph_values;
+    int n_bns, bns_cap;
+    bn_state *bns;
+    void *bn_memory;
+    int output_value, logits_value, has_softmax;
+    program train, infer;
+
+    /* Slabs. Trained weights first in the order of layers, kernels and biases before gammas and betas (whose gradients come
+     * with the batch-norm sums and are not reduced again). */
+    size_t n_trained, n_reduced,
+        n_state; /* floats of the trained slab, of its reduced front, of the moving statistics */
+    size_t *param_offset;
+    float *weights, *state, *grads, *slots[NET_SLOTS_MAX];
+    int n_slots;
+    size_t grad_stride;
+    int64_t iterations;
+    double *norms; /* [n_params] sums of squares for clipping */
+
+    /* Memory of the programs. */
+    float *arena, *prepared;
+    double *nodes, *reduced; /* rank's entries of a payload; their sum over all slices */
+    thread_state *threads;
+    int n_threads;
+    int S, first_slice, n_slices, n_nodes, stack_entries, block;
+    size_t max_local;
+    int n_joins, n_copies;
+    join_add *joins;
+    join_copy *copies;
+    cnnbn_reducer *reducer;
+    int n_buckets;
+    bucket *buckets;
+    cnnbn_request **requests;
+    int *rank_bounds; /* of this rank's run, for the solo instructions */
+    unsigned char *rank_merge;
+
+    /* The step under way. */
+    const cnnbn_batch *batch;
+    cnnbn_run rank_run;
+    size_t first_sample;
+    cnnbn_status status, request_status;
+    double flags[STOP_FLAGS], loss_sum, hits;
+    float grad_scale;
+    int profiling;
+    volatile int position_instr, position_inference;
+    volatile uint64_t position_count;
+};
+
+/* A unit of work: some slices of this rank, or a block in inference. */
+typedef struct work_unit {
+    cnnbn_net *net;
+    const program *prog;
+    thread_state *thread;
+    int tid;
+    const cnnbn_run *run;
+    int n;                     /* samples */
+    size_t first_local;        /* of the first sample among the rank's */
+    const void *const *images; /* [n] */
+    const int32_t *labels;     /* [n] */
+    const uint64_t *ids;       /* [n] */
+    uint64_t epoch;
+    int entry;            /* of the stacks */
+    float *probabilities; /* inference */
+    double *sums;         /* where the loss goes: entry of the sums' stack, or the block's */
+} work_unit;
+
+/* build.c */
+cnnbn_status cnnbn__net_build(cnnbn_net *net);
+int cnnbn__is_linear(cnnbn_activation act);
+/* fuse.c */
+void cnnbn__net_fuse(cnnbn_net *net);
+/* emit.c */
+cnnbn_status cnnbn__net_emit(cnnbn_net *net, program *prog, int training);
+int cnnbn__value_root(const program *prog, int v);
+/* plan.c */
+cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int max_slice);
+void cnnbn__program_free(program *prog);
+/* run_*.c: one instruction on one unit */
+void cnnbn__run_instr(const work_unit *u, const instr *in);
+/* One solo instruction; part tid of n_threads. */
+void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int tid);
+/* batchnorm.c: between levels */
+void cnnbn__bn_after_stats(cnnbn_net *net, bn_state *bn, const double *sums, double count);
+void cnnbn__bn_after_sums(cnnbn_net *net, bn_state *bn, const double *sums, double count);
+void cnnbn__bn_use_moving(cnnbn_net *net, bn_state *bn);
+cnnbn_prologue cnnbn__bn_prologue(const bn_state *bn);
+/* params.c */
+cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);
+/* optimizer.c */
+void cnnbn__optimizer_norms(cnnbn_net *net, int tid);
+void cnnbn__optimizer_update(cnnbn_net *net, int tid);
+
+const char *cnnbn__instr_name(instr_kind kind);
+const char *cnnbn__op_layer_name(const cnnbn_net *net, int op_index);
+
+#endif

@@ -1,0 +1,180 @@
+/* Weights, gradients and optimiser state as flat slabs. */
+#include <math.h>
+#include <string.h>
+
+#include "cnnbn/memory.h"
+#include "cnnbn/rng.h"
+#include "ir.h"
+
+static size_t round_up(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+/* Gradients of gamma and beta come with the batch-norm sums, over all ranks already. */
+static int comes_with_sums(const cnnbn_net *net, int param)
+{
+    if (net->config.bn_local) return 0;
+    for (int b = 0; b < net->n_bns; b++)
+        if (net->bns[b].gamma == param || net->bns[b].beta == param) return 1;
+    return 0;
+}
+
+static cnnbn_status alloc_floats(size_t n, const char *what, float **out)
+{
+    void *memory;
+    CNNBN_TRY(cnnbn_alloc_array(n, sizeof(float), what, &memory));
+    *out = memory;
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net)
+{
+    const cnnbn_model *model = net->model;
+    void *memory;
+    CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(size_t), "offsets of weights", &memory));
+    net->param_offset = memory;
+    CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(double), "norms", &memory));
+    net->norms = memory;
+    for (int pass = 0; pass <= 1; pass++) {
+        for (int i = 0; i < model->n_params; i++) {
+            if (!model->params[i].trainable || comes_with_sums(net, i) != pass) continue;
+            net->param_offset[i] = net->n_trained;
+            net->n_trained += round_up(model->params[i].count);
+        }
+        if (pass == 0) net->n_reduced = net->n_trained;
+    }
+    for (int i = 0; i < model->n_params; i++) {
+        if (model->params[i].trainable) continue;
+        net->param_offset[i] = net->n_state;
+        net->n_state += round_up(model->params[i].count);
+    }
+    net->grad_stride = net->n_trained;
+    const cnnbn_optimizer *opt = &net->config.optimizer;
+    net->n_slots = net->config.inference_only ? 0 : opt->kind == CNNBN_SGD ? opt->momentum != 0 : 2;
+    CNNBN_TRY(alloc_floats(net->n_trained, "weights", &net->weights));
+    CNNBN_TRY(alloc_floats(net->n_state, "moving statistics", &net->state));
+    for (int s = 0; s < net->n_slots; s++) CNNBN_TRY(alloc_floats(net->n_trained, "optimiser state", &net->slots[s]));
+    if (net->config.inference_only) return CNNBN_OK;
+    size_t entries = net->n_nodes > 0 ? (size_t)net->n_nodes : 1;
+    return alloc_floats(entries * net->grad_stride, "gradients", &net->grads);
+}
+
+float *cnnbn_net_param(cnnbn_net *net, int i)
+{
+    return (net->model->params[i].trainable ? net->weights : net->state) + net->param_offset[i];
+}
+
+int cnnbn_net_n_slots(const cnnbn_net *net)
+{
+    return net->n_slots;
+}
+
+const char *cnnbn_net_slot_name(const cnnbn_net *net, int slot)
+{
+    static const char *const adam[] = {"m", "v"};
+    return net->config.optimizer.kind == CNNBN_SGD ? "momentum" : adam[slot];
+}
+
+float *cnnbn_net_slot(cnnbn_net *net, int slot, int i)
+{
+    return net->model->params[i].trainable ? net->slots[slot] + net->param_offset[i] : NULL;
+}
+
+const float *cnnbn_net_grad(cnnbn_net *net, int i)
+{
+    return net->model->params[i].trainable && net->grads ? net->grads + net->param_offset[i] : NULL;
+}
+
+int64_t cnnbn_net_iterations(const cnnbn_net *net)
+{
+    return net->iterations;
+}
+
+void cnnbn_net_set_iterations(cnnbn_net *net, int64_t iterations)
+{
+    net->iterations = iterations;
+}
+
+void cnnbn_net_set_lr(cnnbn_net *net, double lr)
+{
+    net->config.optimizer.lr = lr;
+}
+
+/* Standard normal cut at two standard deviations: draw again, up to 16 times (the chance to need more is 1e-21). */
+static double truncated_normal(uint64_t key, uint64_t i)
+{
+    double z = 0;
+    for (uint64_t attempt = 0; attempt < 16; attempt++) {
+        z = cnnbn_rng_normal(key, i * 16 + attempt);
+        if (fabs(z) <= 2) return z;
+    }
+    return z > 0 ? 2 : -2;
+}
+
+/* Glorot, Bengio 2010; He et al. 2015; LeCun et al. 1998, in Keras' forms: variance scaling with scale s over fan f is
+ * U(+-sqrt(3 s/f)), or a normal of stddev sqrt(s/f)/0.8796..., which is what a normal cut at two sigma loses. */
+static void init_scaled(float *w, const cnnbn_param *p, uint64_t key)
+{
+    const double cut = 0.87962566103423978;
+    double fan_in = p->fan_in > 0 ? p->fan_in : 1, fan_out = p->fan_out > 0 ? p->fan_out : 1;
+    double scale = 1, fan = fan_in;
+    int uniform = 1;
+    switch (p->init.kind) {
+    case CNNBN_INIT_GLOROT_NORMAL:
+        uniform = 0; /* fall through */
+    case CNNBN_INIT_GLOROT_UNIFORM:
+        fan = (fan_in + fan_out) / 2;
+        break;
+    case CNNBN_INIT_HE_NORMAL:
+        uniform = 0; /* fall through */
+    case CNNBN_INIT_HE_UNIFORM:
+        scale = 2;
+        break;
+    case CNNBN_INIT_LECUN_NORMAL:
+        uniform = 0;
+        break;
+    default:
+        break;
+    }
+    double limit = sqrt(3 * scale / fan), stddev = sqrt(scale / fan) / cut;
+    for (size_t i = 0; i < p->count; i++)
+        w[i] =
+            (float)(uniform ? limit * (2 * (double)cnnbn_rng_uniform(key, i) - 1) : stddev * truncated_normal(key, i));
+}
+
+static void init_param(float *w, const cnnbn_param *p, uint64_t key)
+{
+    double a = p->init.a, b = p->init.b;
+    switch (p->init.kind) {
+    case CNNBN_INIT_ZEROS:
+    case CNNBN_INIT_ONES:
+    case CNNBN_INIT_CONSTANT:
+        for (size_t i = 0; i < p->count; i++)
+            w[i] = p->init.kind == CNNBN_INIT_ZEROS ? 0.0f : p->init.kind == CNNBN_INIT_ONES ? 1.0f : (float)a;
+        break;
+    case CNNBN_INIT_RANDOM_UNIFORM:
+        for (size_t i = 0; i < p->count; i++) w[i] = (float)(a + (b - a) * (double)cnnbn_rng_uniform(key, i));
+        break;
+    case CNNBN_INIT_RANDOM_NORMAL:
+        for (size_t i = 0; i < p->count; i++) w[i] = (float)(a + b * cnnbn_rng_normal(key, i));
+        break;
+    case CNNBN_INIT_TRUNCATED_NORMAL:
+        for (size_t i = 0; i < p->count; i++) w[i] = (float)(a + b * truncated_normal(key, i));
+        break;
+    default:
+        init_scaled(w, p, key);
+        break;
+    }
+}
+
+void cnnbn_net_init(cnnbn_net *net, uint64_t seed)
+{
+    const cnnbn_model *model = net->model;
+    for (int i = 0; i < model->n_params; i++) {
+        const cnnbn_param *p = &model->params[i];
+        /* The layer's place stands for its name: renaming a layer does not change a run. */
+        uint64_t key = cnnbn_rng_key(seed, CNNBN_RNG_INIT, (uint64_t)p->layer, cnnbn_hash_name(p->name), 0);
+        init_param(cnnbn_net_param(net, i), p, key);
+    }
+}

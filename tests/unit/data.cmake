@@ -1,0 +1,1 @@
+cnnbn_add_test(sampler SOURCES test_sampler.c USES data)

@@ -88,7 +88,14 @@ static void backward_weights(const dense_case *c, const cnnbn_run *run, size_t f
                                     .db_stride = c->U,
                                     .n_parts = n_parts,
                                     .workspace = c->workspace_bwd};
-    for (args.part = n_parts - 1; args.part >= 0; args.part--) c->table->dense_bwd_weights(&c->plan, &args);
+    /* db is part 0's, which runs last here: in threads, another part that wrote it would be a race. */
+    int watched = db && run->n_nodes > 0;
+    float before = watched ? db[0] : 0, after = before;
+    for (args.part = n_parts - 1; args.part >= 0; args.part--) {
+        if (args.part == 0 && watched) after = db[0];
+        c->table->dense_bwd_weights(&c->plan, &args);
+    }
+    case_bits(c->label, "db before part 0", &after, &before, sizeof after);
 }
 
 static void check_samples(dense_case *c)

@@ -19,6 +19,7 @@ static void check_dropout(const char *label, const cnnbn_kernels *table, arrays 
     float rate = rates[dice_int(d, 0, 4)];
     uint64_t keys[5];
     for (uint64_t k = 0; k < 5; k++) keys[k] = cnnbn_rng_key(d->key, CNNBN_RNG_DROPOUT, k, 0, 0);
+    if (dice_one_in(d, 4)) rate = cnnbn_rng_uniform(keys[0], each / 2); /* a draw that equals the rate is kept */
     float *x = arrays_random(mem, d, n, 0.5f, 1.5f), *y = arrays_floats(mem, n, 1);
     float *again = arrays_copy(mem, x, n, 0), *expected = arrays_floats(mem, n, 0);
     kernel_cases_ref()->dropout(N, each, rate, keys, x, expected);

@@ -1,0 +1,242 @@
+/* Winograd: when it is taken, its plan, the transformed weights, and the steps that forward and backward share. */
+#include "conv_winograd.h"
+
+enum {
+    FWD_FLOATS = 163840,    /* of V and M of a forward block: L2 */
+    BWD_FLOATS = 262144,    /* of a backward block: each is passed over R*S*K/8 times, from L2 and L3 */
+    JOIN_FLOATS = 2097152,  /* of a block of whole slices */
+    LARGE_WEIGHTS = 262144, /* floats of U that no longer stay in L2: more tiles a block, or U is streamed too often */
+    TILES_MIN = 24,
+    TILES_LARGE = 112,
+    TILES_MAX = 224
+};
+
+int winograd_fits(const cnnbn_conv_geom *g)
+{
+    return g->R == 3 && g->S == 3 && g->stride_h == 1 && g->stride_w == 1 && g->dil_h == 1 && g->dil_w == 1 &&
+           g->groups == 1;
+}
+
+/* Enough channels for the transforms to be small beside the products, and tiles that are not mostly padding: a tile costs 36
+ * products for each pair of channels, direct costs 9 for each output. */
+int winograd_pays(const cnnbn_conv_geom *g)
+{
+    long tiles = (long)((g->P + 3) / 4) * ((g->Q + 3) / 4), outputs = (long)g->P * g->Q;
+    return g->C >= 16 && g->K >= 16 && tiles * 5 < outputs;
+}
+
+static ptrdiff_t row_length(ptrdiff_t cols)
+{
+    return cols >= 128 ? cols + 16 : cols;
+}
+
+static ptrdiff_t clamp(ptrdiff_t x, ptrdiff_t least, ptrdiff_t most)
+{
+    return x < least ? least : x > most ? most : x;
+}
+
+void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
+{
+    const cnnbn_conv_geom *g = &plan->geom;
+    w->g = g;
+    w->tiles_h = (g->P + WINO_M - 1) / WINO_M;
+    w->tiles_w = (g->Q + WINO_M - 1) / WINO_M;
+    w->tiles = w->tiles_h * w->tiles_w;
+    w->cols_c = vec_round_up(g->C);
+    w->cols_k = vec_round_up(g->K);
+    w->ld_c = row_length(w->cols_c);
+    w->ld_k = row_length(w->cols_k);
+    w->plane_u = wino_plane(g->C, w->cols_k);
+    w->plane_ut = wino_plane(g->K, w->cols_c);
+
+    /* Blocks change no bits: every sum over channels or tiles runs on from block to block. */
+    ptrdiff_t tile = WINO_Q * (w->ld_c + w->ld_k), all = (ptrdiff_t)plan->max_n * w->tiles;
+    ptrdiff_t slice = (ptrdiff_t)plan->max_slice * w->tiles;
+    ptrdiff_t least = WINO_Q * (ptrdiff_t)g->C * g->K > LARGE_WEIGHTS ? TILES_LARGE : TILES_MIN;
+    if (all < 1) all = 1;
+    w->fwd_block = clamp(clamp(FWD_FLOATS / tile, least, TILES_MAX), 1, all);
+    w->join = slice <= TILES_MAX && slice * tile <= JOIN_FLOATS;
+    if (w->join)
+        w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
+    else
+        w->bwd_block = clamp(clamp(BWD_FLOATS / tile, TILES_MIN, TILES_MAX), 1, all);
+}
+
+void winograd_plan(cnnbn_conv_plan *plan)
+{
+    cnnbn__wino w;
+    wino_of(plan, &w);
+    plan->fwd_prepared_floats = (size_t)(WINO_Q * w.plane_u + w.cols_k);
+    plan->bwd_prepared_floats = (size_t)(WINO_Q * w.plane_ut);
+    plan->fwd_workspace_floats =
+        (size_t)(WINO_Q * (wino_plane(w.fwd_block, w.ld_c) + wino_plane(w.fwd_block, w.ld_k)) + 3 * w.cols_k);
+    size_t blocks = (size_t)(WINO_Q * (wino_plane(w.bwd_block, w.ld_c) + wino_plane(w.bwd_block, w.ld_k)));
+    size_t sums = (size_t)(w.join ? (WINO_Q + 9 * CNNBN_TREE_DEPTH) * VEC_TMUL_ROWS * TILE_COLS
+                                  : WINO_Q * wino_plane(plan->geom.C, w.cols_k));
+    plan->bwd_workspace_floats = blocks + sums + (size_t)(3 * w.cols_k + 16);
+}
+
+/* ---------------------------------------------------------------- weights */
+
+/* G g G^T; the nine taps are `tap` floats apart. */
+VEC_INLINE void weights_vec(const float *w, ptrdiff_t tap, ptrdiff_t lanes, float *u, ptrdiff_t plane)
+{
+    vec t[WINO_A][3];
+    VEC_UNROLL
+    for (int j = 0; j < 3; j++) {
+        vec g[3], b[WINO_A];
+        VEC_UNROLL
+        for (int i = 0; i < 3; i++) g[i] = vec_load_part(w + (i * 3 + j) * tap, lanes);
+        wino_g(g, b);
+        VEC_UNROLL
+        for (int i = 0; i < WINO_A; i++) t[i][j] = b[i];
+    }
+    VEC_UNROLL
+    for (int i = 0; i < WINO_A; i++) {
+        vec b[WINO_A];
+        wino_g(t[i], b);
+        VEC_UNROLL
+        for (int j = 0; j < WINO_A; j++) vec_store(u + (i * WINO_A + j) * plane, b[j]);
+    }
+}
+
+/* Where column `col` of row `row` of an [n_rows][cols] matrix in panels is; col a multiple of VEC_LEN, cols rounded up. */
+static ptrdiff_t panel_at(ptrdiff_t n_rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t col)
+{
+    ptrdiff_t start = col / TILE_COLS * TILE_COLS, width = cols - start < TILE_COLS ? cols - start : TILE_COLS;
+    return start * n_rows + row * width + (col - start);
+}
+
+void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const float *bias, float *prepared, int part,
+                          int n_parts)
+{
+    cnnbn__wino wino;
+    wino_of(plan, &wino);
+    ptrdiff_t C = plan->geom.C, K = plan->geom.K;
+    int end = cnnbn_part_begin(plan->geom.C, n_parts, part + 1);
+    for (ptrdiff_t c = cnnbn_part_begin(plan->geom.C, n_parts, part); c < end; c++)
+        for (ptrdiff_t k = 0; k < K; k += VEC_LEN)
+            weights_vec(w + c * K + k, C * K, vec_lanes(K, k), prepared + panel_at(C, wino.cols_k, c, k), wino.plane_u);
+    if (part != 0) return;
+    float *padded = prepared + WINO_Q * wino.plane_u;
+    for (ptrdiff_t k = 0; k < wino.cols_k; k++) padded[k] = bias && k < K ? bias[k] : 0.0f;
+}
+
+void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *prepared, int part, int n_parts)
+{
+    _Alignas(64) float turned[9][VEC_LEN][VEC_LEN]; /* [tap][k][c] */
+    cnnbn__wino wino;
+    wino_of(plan, &wino);
+    ptrdiff_t C = plan->geom.C, K = plan->geom.K;
+    int blocks = (int)(wino.cols_k / VEC_LEN), end = cnnbn_part_begin(blocks, n_parts, part + 1);
+    for (int block = cnnbn_part_begin(blocks, n_parts, part); block < end; block++)
+        for (ptrdiff_t c = 0; c < C; c += VEC_LEN) {
+            ptrdiff_t k = (ptrdiff_t)block * VEC_LEN, n_k = vec_lanes(K, k), n_c = vec_lanes(C, c);
+            if (n_c < VEC_LEN) memset(turned, 0, sizeof turned);
+            for (ptrdiff_t tap = 0; tap < 9; tap++)
+                for (ptrdiff_t i = 0; i < n_c; i++)
+                    for (ptrdiff_t j = 0; j < n_k; j++) turned[tap][j][i] = w[(tap * C + c + i) * K + k + j];
+            for (ptrdiff_t j = 0; j < n_k; j++)
+                weights_vec(turned[0][j], VEC_LEN * VEC_LEN, VEC_LEN, prepared + panel_at(K, wino.cols_c, k + j, c),
+                            wino.plane_ut);
+        }
+}
+
+/* ---------------------------------------------------------------- input */
+
+/* B^T d B of one vector of channels. Rows 1 to 4 first, then 0 and 5: fewer values are live at once. */
+VEC_INLINE void input_vec(const float *d, ptrdiff_t row, ptrdiff_t pixel, float *v, ptrdiff_t plane)
+{
+    const vec k4 = vec_set1(4), k5 = vec_set1(5);
+    vec inner[4][WINO_A], outer[2][WINO_A];
+    VEC_UNROLL
+    for (int j = 0; j < WINO_A; j++) {
+        const float *p = d + j * pixel;
+        vec d1 = vec_load(p + row), d2 = vec_load(p + 2 * row), d3 = vec_load(p + 3 * row), d4 = vec_load(p + 4 * row);
+        vec t0 = vec_fnma(k4, d2, d4), t1 = vec_fnma(k4, d1, d3), t2 = d4 - d2, t3 = d3 - d1;
+        t3 = t3 + t3;
+        inner[0][j] = t0 + t1;
+        inner[1][j] = t0 - t1;
+        inner[2][j] = t2 + t3;
+        inner[3][j] = t2 - t3;
+    }
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        vec b[WINO_A];
+        wino_bt(inner[i], b);
+        VEC_UNROLL
+        for (int j = 0; j < WINO_A; j++) vec_store(v + ((i + 1) * WINO_A + j) * plane, b[j]);
+    }
+    VEC_UNROLL
+    for (int j = 0; j < WINO_A; j++) {
+        const float *p = d + j * pixel;
+        outer[0][j] = vec_fma(k4, vec_load(p), vec_fnma(k5, vec_load(p + 2 * row), vec_load(p + 4 * row)));
+        outer[1][j] = vec_fma(k4, vec_load(p + row), vec_fnma(k5, vec_load(p + 3 * row), vec_load(p + 5 * row)));
+    }
+    VEC_UNROLL
+    for (int i = 0; i < 2; i++) {
+        vec b[WINO_A];
+        wino_bt(outer[i], b);
+        VEC_UNROLL
+        for (int j = 0; j < WINO_A; j++) vec_store(v + (i * 5 * WINO_A + j) * plane, b[j]);
+    }
+}
+
+/* Pixels of the tile whose corner is (h0, w0), channels [c, c + lanes), by the prologue; zero outside of the image. */
+static void gather_vec(const cnnbn_conv_geom *g, const float *sample, const cnnbn_prologue *in, int h0, int w0,
+                       ptrdiff_t c, ptrdiff_t lanes, float (*d)[VEC_LEN])
+{
+    vec mean = vec_zero(), scale = vec_set1(1), beta = vec_zero();
+    if (in->mean) {
+        mean = vec_load_part(in->mean + c, lanes);
+        scale = vec_load_part(in->scale + c, lanes);
+        beta = vec_load_part(in->beta + c, lanes);
+    }
+    int relu = act_is_relu(in->act), apart = act_is_apart(in->act);
+    for (int i = 0; i < WINO_A; i++)
+        for (int j = 0; j < WINO_A; j++, d++) {
+            int h = h0 + i, w = w0 + j;
+            vec x = vec_zero();
+            if (h >= 0 && h < g->H && w >= 0 && w < g->W) {
+                x = vec_load_part(sample + ((ptrdiff_t)h * g->W + w) * g->C + c, lanes);
+                if (in->mean) x = vec_fma(x - mean, scale, beta);
+                if (relu) x = vec_relu(x);
+                if (apart) {
+                    vec_store(*d, x);
+                    EW(act_fwd)((size_t)lanes, in->act, *d, *d);
+                    continue;
+                }
+            }
+            vec_store(*d, x);
+        }
+}
+
+void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prologue *in, int i, int j, float *v,
+                    ptrdiff_t plane)
+{
+    const cnnbn_conv_geom *g = w->g;
+    int h0 = i * WINO_M - g->pad_top, w0 = j * WINO_M - g->pad_left;
+    ptrdiff_t c = 0, row = (ptrdiff_t)g->W * g->C;
+    if (prologue_is_none(in) && h0 >= 0 && w0 >= 0 && h0 + WINO_A <= g->H && w0 + WINO_A <= g->W) {
+        const float *d = sample + h0 * row + (ptrdiff_t)w0 * g->C;
+        for (; c + VEC_LEN <= g->C; c += VEC_LEN) input_vec(d + c, row, g->C, v + c, plane);
+    }
+    for (; c < g->C; c += VEC_LEN) {
+        _Alignas(64) float d[WINO_Q][VEC_LEN];
+        gather_vec(g, sample, in, h0, w0, c, vec_lanes(g->C, c), d);
+        input_vec(d[0], WINO_A * VEC_LEN, VEC_LEN, v + c, plane);
+    }
+}
+
+/* ---------------------------------------------------------------- products */
+
+void wino_products(const cnnbn__wino_product *p)
+{
+    const cnnbn__mul m = {.lda = p->lda, .ldc = p->ldc, .n_outer = 1, .n_inner = 1, .n_k = p->n_k};
+    for (ptrdiff_t q = 0; q < WINO_Q; q++)
+        for (ptrdiff_t col = 0; col < p->n_cols; col += TILE_COLS) {
+            ptrdiff_t cols = p->n_cols - col < TILE_COLS ? p->n_cols - col : TILE_COLS;
+            mul_panel(&m, p->n, p->a + q * p->plane_a, p->u + q * p->plane_u + col * p->n_k, NULL,
+                      p->c + q * p->plane_c + col, cols);
+        }
+}

@@ -1,0 +1,369 @@
+/* Winograd, backward data and weights: one transform of dY and one pass over tiles for both. Sums over the tiles of a slice
+ * run on from block to block, so that blocks change no bits; a block never holds a part of one slice and a part of another. */
+#include "conv_winograd.h"
+#include "stack.h"
+
+/* Float sums of dy over so many tiles of a slice are flushed to double. */
+enum { BIAS_TILES = 16 };
+
+typedef struct backward {
+    const cnnbn_conv_bwd *args;
+    const cnnbn__wino *w;
+    float *v, *m; /* blocks */
+    ptrdiff_t plane_v, plane_m;
+    float *u;       /* sums in the Winograd domain: a slice's, or one tile of them */
+    float *stack;   /* of one tile of dw; join only */
+    float *bias;    /* [cols_k] */
+    double *bias64; /* [cols_k] */
+    int height_b;
+} backward;
+
+/* ---------------------------------------------------------------- dY */
+
+/* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. */
+VEC_INLINE void dy_vec(const float *dy, ptrdiff_t row, ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
+{
+    vec t[WINO_A][WINO_M];
+    VEC_UNROLL
+    for (int j = 0; j < WINO_M; j++) {
+        vec y[WINO_M], b[WINO_A];
+        VEC_UNROLL
+        for (int i = 0; i < WINO_M; i++) y[i] = vec_load(dy + i * row + j * pixel);
+        wino_a(y, b);
+        VEC_UNROLL
+        for (int i = 0; i < WINO_A; i++) t[i][j] = b[i];
+    }
+    VEC_UNROLL
+    for (int i = 0; i < WINO_A; i++) {
+        vec b[WINO_A];
+        wino_a(t[i], b);
+        if (i == 1) vec_store(sum, vec_load(sum) + b[1]);
+        VEC_UNROLL
+        for (int j = 0; j < WINO_A; j++) vec_store(m + (i * WINO_A + j) * plane, b[j]);
+    }
+}
+
+static void dy_tile(const backward *b, cnnbn__wino_at at, float *m)
+{
+    const cnnbn_conv_geom *g = b->w->g;
+    int p = at.i * WINO_M, q = at.j * WINO_M;
+    int rows = g->P - p < WINO_M ? g->P - p : WINO_M, cols = g->Q - q < WINO_M ? g->Q - q : WINO_M;
+    const float *dy = b->args->dy + ((at.sample * g->P + p) * g->Q + q) * g->K;
+    ptrdiff_t k = 0, row = (ptrdiff_t)g->Q * g->K;
+    if (rows == WINO_M && cols == WINO_M)
+        for (; k + VEC_LEN <= g->K; k += VEC_LEN) dy_vec(dy + k, row, g->K, m + k, b->plane_m, b->bias + k);
+    for (; k < g->K; k += VEC_LEN) {
+        _Alignas(64) float part[WINO_M][WINO_M][VEC_LEN];
+        ptrdiff_t lanes = vec_lanes(g->K, k);
+        for (int i = 0; i < WINO_M; i++)
+            for (int j = 0; j < WINO_M; j++)
+                vec_store(part[i][j], i < rows && j < cols
+                                          ? vec_load_part(dy + i * row + (ptrdiff_t)j * g->K + k, lanes)
+                                          : vec_zero());
+        dy_vec(part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m, b->bias + k);
+    }
+}
+
+static void bias_clear(const backward *b)
+{
+    for (ptrdiff_t k = 0; k < b->w->cols_k; k++) {
+        b->bias[k] = 0.0f;
+        b->bias64[k] = 0.0;
+    }
+}
+
+static void bias_flush(const backward *b)
+{
+    for (ptrdiff_t k = 0; k < b->w->cols_k; k++) {
+        b->bias64[k] += (double)b->bias[k];
+        b->bias[k] = 0.0f;
+    }
+}
+
+static void bias_push(backward *b, int s)
+{
+    size_t K = (size_t)b->w->g->K;
+    bias_flush(b);
+    if (b->args->db) {
+        float *db = b->args->db + (size_t)b->height_b * b->args->db_stride;
+        for (size_t k = 0; k < K; k++) db[k] = (float)b->bias64[k];
+        b->height_b = cnnbn__stack_push_f32(b->args->run, s, b->height_b, K, b->args->db, b->args->db_stride);
+    }
+    bias_clear(b);
+}
+
+/* Transforms n tiles from `tile` on, which is number `in_slice` of its slice. */
+static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t in_slice, ptrdiff_t at_row)
+{
+    const cnnbn__wino *w = b->w;
+    ptrdiff_t sample = (ptrdiff_t)w->g->H * w->g->W * w->g->C;
+    if (b->args->dw)
+        for (ptrdiff_t t = 0; t < n; t++) {
+            cnnbn__wino_at at = wino_at(w, tile + t);
+            wino_load_tile(w, b->args->x + at.sample * sample, &b->args->in, at.i, at.j, b->v + (at_row + t) * w->ld_c,
+                           b->plane_v);
+        }
+    for (ptrdiff_t t = 0; t < n; t++) {
+        dy_tile(b, wino_at(w, tile + t), b->m + (at_row + t) * w->ld_k);
+        if ((in_slice + t) % BIAS_TILES == BIAS_TILES - 1) bias_flush(b);
+    }
+}
+
+/* ---------------------------------------------------------------- data */
+
+/* B z B^T of one vector of channels added to the 6x6 pixels of dx it covers. The first `above` rows and `left` columns hold
+ * what the tiles above and on the left have put there, the others nothing yet; whole: all pixels exist. */
+VEC_INLINE void overlap_vec(const int whole, const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, int h0, int w0,
+                            int above, int left, ptrdiff_t lanes, float *dx)
+{
+    vec t[WINO_A][WINO_A];
+    VEC_UNROLL
+    for (int i = 0; i < WINO_A; i++) {
+        vec a[WINO_A];
+        VEC_UNROLL
+        for (int j = 0; j < WINO_A; j++) a[j] = vec_load(z + (i * WINO_A + j) * plane);
+        wino_b(a, t[i]);
+    }
+    VEC_UNROLL
+    for (int j = 0; j < WINO_A; j++) {
+        vec a[WINO_A], b[WINO_A];
+        VEC_UNROLL
+        for (int i = 0; i < WINO_A; i++) a[i] = t[i][j];
+        wino_b(a, b);
+        VEC_UNROLL
+        for (int i = 0; i < WINO_A; i++) {
+            float *to = dx + ((ptrdiff_t)i * g->W + j) * g->C;
+            const int old = i < above || j < left;
+            if (whole) {
+                vec_store(to, old ? b[i] + vec_load(to) : b[i]);
+            } else if (h0 + i >= 0 && h0 + i < g->H && w0 + j >= 0 && w0 + j < g->W) {
+                vec_store_part(to, old ? b[i] + vec_load_part(to, lanes) : b[i], lanes);
+            }
+        }
+    }
+}
+
+/* Constant `above` and `left` for the tiles inside of the image. */
+#define OVERLAP(above, left)                                                                                     \
+    static void overlap_##above##_##left(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, ptrdiff_t n, \
+                                         float *dx)                                                              \
+    {                                                                                                            \
+        for (ptrdiff_t c = 0; c < n; c += VEC_LEN)                                                               \
+            overlap_vec(1, g, z + c, plane, 0, 0, above, left, VEC_LEN, dx + c);                                 \
+    }
+OVERLAP(0, 0)
+OVERLAP(0, 2)
+OVERLAP(2, 0)
+OVERLAP(2, 2)
+
+static void overlap_tile(const backward *b, cnnbn__wino_at at, const float *z)
+{
+    const cnnbn_conv_geom *g = b->w->g;
+    int h0 = at.i * WINO_M - g->pad_top, w0 = at.j * WINO_M - g->pad_left;
+    float *dx = b->args->dx + ((at.sample * g->H + h0) * g->W + w0) * g->C;
+    ptrdiff_t c = 0;
+    if (h0 >= 0 && w0 >= 0 && h0 + WINO_A <= g->H && w0 + WINO_A <= g->W) {
+        c = g->C / VEC_LEN * VEC_LEN;
+        (at.i ? at.j ? overlap_2_2 : overlap_2_0 : at.j ? overlap_0_2 : overlap_0_0)(g, z, b->plane_v, c, dx);
+    }
+    for (; c < g->C; c += VEC_LEN)
+        overlap_vec(0, g, z + c, b->plane_v, h0, w0, at.i ? 2 : 0, at.j ? 2 : 0, vec_lanes(g->C, c), dx + c);
+}
+
+/* Pixels of a sample's dx that no tile covers. */
+static void zero_uncovered(const cnnbn__wino *w, float *dx)
+{
+    const cnnbn_conv_geom *g = w->g;
+    int h_end = w->tiles_h * WINO_M + 2 - g->pad_top, w_end = w->tiles_w * WINO_M + 2 - g->pad_left;
+    if (h_end < 0) h_end = 0;
+    if (w_end < 0) w_end = 0;
+    for (int h = 0; h < g->H; h++) {
+        int from = h < h_end ? w_end : 0;
+        if (from < g->W)
+            memset(dx + ((ptrdiff_t)h * g->W + from) * g->C, 0, (size_t)(g->W - from) * (size_t)g->C * sizeof *dx);
+    }
+}
+
+/* dx of n tiles from `tile` on; V is overwritten. */
+static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
+{
+    const cnnbn__wino *w = b->w;
+    const cnnbn__wino_product product = {
+        n, w->g->K, w->cols_c, b->m, w->ld_k, b->plane_m, b->args->prepared, w->plane_ut, b->v, w->ld_c, b->plane_v};
+    wino_products(&product);
+    for (ptrdiff_t t = 0; t < n; t++) {
+        cnnbn__wino_at at = wino_at(w, tile + t);
+        if (at.i == 0 && at.j == 0) zero_uncovered(w, b->args->dx + at.sample * w->g->H * w->g->W * w->g->C);
+        overlap_tile(b, at, b->v + t * w->ld_c);
+    }
+}
+
+/* ---------------------------------------------------------------- weights */
+
+/* G^T u G of one vector. */
+VEC_INLINE void back_vec(const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
+{
+    vec t[3][WINO_A];
+    VEC_UNROLL
+    for (int j = 0; j < WINO_A; j++) {
+        vec a[WINO_A], b[3];
+        VEC_UNROLL
+        for (int i = 0; i < WINO_A; i++) a[i] = vec_load(u + (i * WINO_A + j) * plane);
+        wino_gt(a, b);
+        VEC_UNROLL
+        for (int i = 0; i < 3; i++) t[i][j] = b[i];
+    }
+    VEC_UNROLL
+    for (int i = 0; i < 3; i++) {
+        vec b[3];
+        wino_gt(t[i], b);
+        VEC_UNROLL
+        for (int j = 0; j < 3; j++) vec_store_part(dw + (i * 3 + j) * tap, b[j], lanes);
+    }
+}
+
+/* Sums of a slice: u[q] (+)= V^T M over n tiles. */
+static void add_tiles(const backward *b, ptrdiff_t n, int add)
+{
+    const cnnbn__wino *w = b->w;
+    const ptrdiff_t plane = wino_plane(w->g->C, w->cols_k);
+    const cnnbn__tmul m = {
+        .lda = w->ld_c, .ldb = w->ld_k, .ldc = w->cols_k, .n_outer = 1, .n_inner = 1, .n_t = n, .add = add};
+    for (ptrdiff_t q = 0; q < WINO_Q; q++)
+        for (ptrdiff_t k = 0; k < w->cols_k; k += TILE_COLS) {
+            ptrdiff_t cols = w->cols_k - k < TILE_COLS ? w->cols_k - k : TILE_COLS;
+            tmul_panel(&m, w->g->C, b->v + q * b->plane_v, b->m + q * b->plane_m + k, b->u + q * plane + k, cols);
+        }
+}
+
+static void write_slice(const backward *b, float *dw)
+{
+    const cnnbn_conv_geom *g = b->w->g;
+    const ptrdiff_t plane = wino_plane(g->C, b->w->cols_k), tap = (ptrdiff_t)g->C * g->K;
+    for (ptrdiff_t c = 0; c < g->C; c++)
+        for (ptrdiff_t k = 0; k < g->K; k += VEC_LEN)
+            back_vec(b->u + c * b->w->cols_k + k, plane, dw + c * g->K + k, tap, vec_lanes(g->K, k));
+}
+
+/* Slices of many tiles: their sums go through memory once a block, and dw's stack is the caller's. */
+static void by_slices(backward *b)
+{
+    const cnnbn__wino *w = b->w;
+    const cnnbn_run *run = b->args->run;
+    const size_t n_dw = 9 * (size_t)w->g->C * (size_t)w->g->K;
+    int height = 0;
+    for (int s = 0; s < run->n_slices; s++) {
+        ptrdiff_t begin = (ptrdiff_t)run->bounds[s] * w->tiles, end = (ptrdiff_t)run->bounds[s + 1] * w->tiles;
+        for (ptrdiff_t tile = begin; tile < end; tile += w->bwd_block) {
+            ptrdiff_t n = end - tile < w->bwd_block ? end - tile : w->bwd_block;
+            transform(b, tile, n, tile - begin, 0);
+            if (b->args->dw) add_tiles(b, n, tile > begin);
+            if (b->args->dx) data(b, tile, n);
+        }
+        bias_push(b, s);
+        if (!b->args->dw) continue;
+        float *dw = b->args->dw + (size_t)height * b->args->dw_stride;
+        if (end > begin)
+            write_slice(b, dw);
+        else
+            memset(dw, 0, n_dw * sizeof *dw);
+        height = cnnbn__stack_push_f32(run, s, height, n_dw, b->args->dw, b->args->dw_stride);
+    }
+}
+
+/* A tile of dw, rows [c, c + rows) and columns [k, k + cols): its partial sums of the slices [s0, s1), whose tiles are rows
+ * of V and M, are joined in L1. Entries from `height` on are the tile's own, those below are in the caller's stack; a merge
+ * may reach down into them. */
+static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c, ptrdiff_t rows, ptrdiff_t k,
+                      ptrdiff_t cols)
+{
+    const cnnbn__wino *w = b->w;
+    const cnnbn_run *run = b->args->run;
+    const ptrdiff_t width = vec_round_up(cols), plane = VEC_TMUL_ROWS * TILE_COLS, entry = 9 * plane;
+    const ptrdiff_t tap = (ptrdiff_t)w->g->C * w->g->K;
+    cnnbn__tmul m = {.lda = w->ld_c, .ldb = w->ld_k, .ldc = width, .n_outer = 1, .n_inner = 1};
+    float *const lowest = b->stack;
+    int base = height, top = height; /* entries [base, top) are here, from `lowest` on */
+    for (int s = s0; s < s1; s++) {
+        float *here = lowest + (top - base) * entry;
+        ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
+        m.n_t = (ptrdiff_t)(run->bounds[s + 1] - run->bounds[s]) * w->tiles;
+        for (ptrdiff_t q = 0; q < WINO_Q; q++)
+            tmul_tiles[width > VEC_LEN][rows - 1](&m, b->v + q * b->plane_v + row * w->ld_c + c,
+                                                  b->m + q * b->plane_m + row * w->ld_k + k, b->u + q * plane, width);
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = 0; j < width; j += VEC_LEN)
+                back_vec(b->u + i * width + j, plane, here + i * width + j, plane, VEC_LEN);
+        top++;
+        for (int merge = run->n_merge[s]; merge > 0; merge--, top--) {
+            float *upper = lowest + (top - 1 - base) * entry;
+            if (top - 1 > base) {
+                float *lower = upper - entry;
+                for (ptrdiff_t r = 0; r < 9; r++)
+                    for (ptrdiff_t i = 0; i < rows * width; i += VEC_LEN)
+                        vec_store(lower + r * plane + i,
+                                  vec_load(lower + r * plane + i) + vec_load(upper + r * plane + i));
+                continue;
+            }
+            const float *lower = b->args->dw + (size_t)(base - 1) * b->args->dw_stride;
+            for (ptrdiff_t r = 0; r < 9; r++)
+                for (ptrdiff_t i = 0; i < rows; i++)
+                    for (ptrdiff_t j = 0; j < width; j += VEC_LEN) {
+                        float *to = upper + r * plane + i * width + j;
+                        ptrdiff_t lanes = vec_lanes(cols, j);
+                        vec_store(to, vec_load_part(lower + r * tap + (c + i) * w->g->K + k + j, lanes) + vec_load(to));
+                    }
+            base--; /* the entry takes its place */
+        }
+    }
+    for (int e = base; e < top; e++) {
+        float *dw = b->args->dw + (size_t)e * b->args->dw_stride;
+        for (ptrdiff_t r = 0; r < 9; r++)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                memcpy(dw + r * tap + (c + i) * w->g->K + k, lowest + (e - base) * entry + r * plane + i * width,
+                       (size_t)cols * sizeof *dw);
+    }
+}
+
+/* Slices of few tiles: blocks of whole slices, so that neither the weights nor their gradient stream once a slice. */
+static void by_joining(backward *b)
+{
+    const cnnbn__wino *w = b->w;
+    const cnnbn_run *run = b->args->run;
+    int height = 0;
+    for (int s0 = 0, s1 = 0; s0 < run->n_slices; s0 = s1) {
+        ptrdiff_t begin = (ptrdiff_t)run->bounds[s0] * w->tiles;
+        do {
+            ptrdiff_t tile = (ptrdiff_t)run->bounds[s1] * w->tiles, end = (ptrdiff_t)run->bounds[s1 + 1] * w->tiles;
+            transform(b, tile, end - tile, 0, tile - begin);
+            bias_push(b, s1++);
+        } while (s1 < run->n_slices && (ptrdiff_t)run->bounds[s1 + 1] * w->tiles - begin <= w->bwd_block);
+        if (b->args->dw) {
+            for (ptrdiff_t k = 0; k < w->g->K; k += TILE_COLS)
+                for (ptrdiff_t c = 0; c < w->g->C; c += VEC_TMUL_ROWS)
+                    join_tile(b, s0, s1, height, c, w->g->C - c < VEC_TMUL_ROWS ? w->g->C - c : VEC_TMUL_ROWS, k,
+                              w->g->K - k < TILE_COLS ? w->g->K - k : TILE_COLS);
+            for (int s = s0; s < s1; s++) height += 1 - run->n_merge[s];
+        }
+        if (b->args->dx) data(b, begin, (ptrdiff_t)run->bounds[s1] * w->tiles - begin);
+    }
+}
+
+void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
+{
+    cnnbn__wino w;
+    wino_of(plan, &w);
+    backward b = {
+        .args = args, .w = &w, .plane_v = wino_plane(w.bwd_block, w.ld_c), .plane_m = wino_plane(w.bwd_block, w.ld_k)};
+    b.bias64 = (double *)(void *)args->workspace;
+    b.bias = args->workspace + 2 * w.cols_k;
+    b.v = args->workspace + (3 * w.cols_k + 15) / 16 * 16;
+    b.m = b.v + WINO_Q * b.plane_v;
+    b.u = b.m + WINO_Q * b.plane_m;
+    b.stack = b.u + WINO_Q * VEC_TMUL_ROWS * TILE_COLS;
+    bias_clear(&b);
+    if (w.join)
+        by_joining(&b);
+    else
+        by_slices(&b);
+}

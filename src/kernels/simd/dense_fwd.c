@@ -1,0 +1,103 @@
+/* Dense layer: forward and backward data, both C[N][n] = A[N][k] B[k][n] with one panel of B packed at a time. Sums over k
+ * are formed in blocks of DENSE_K, added left to right: the bits of a row depend on no other row. */
+#include "dense.h"
+
+typedef struct product {
+    int n_rows, n_k, n_cols;
+    const float *a;           /* [n_rows][n_k] */
+    const cnnbn_prologue *in; /* on A */
+    const float *b;           /* element (k, column) at b[k*b_k + column*b_col] */
+    ptrdiff_t b_k, b_col;
+    const float *bias; /* [n_cols] or NULL */
+    int relu;
+    float *c;
+} product;
+
+void simd_dense_plan(cnnbn_dense_plan *plan)
+{
+    size_t forward = (size_t)DENSE_ROWS * DENSE_LD + (size_t)DENSE_K * TILE_COLS;
+    size_t weights = (size_t)plan->max_n * DENSE_FEATURES_LD + 2 * (size_t)plan->U;
+    plan->fwd_workspace_floats = forward;
+    plan->bwd_workspace_floats = forward > weights ? forward : weights;
+    plan->any_grouping = 1;
+}
+
+static void load_rows(const product *p, int i0, int n, int k0, int n_k, float *to)
+{
+    for (int i = 0; i < n; i++, to += DENSE_LD)
+        dense_load(n_k, k0, p->in, p->a + (ptrdiff_t)(i0 + i) * p->n_k + k0, to);
+}
+
+static void pack_panel(const product *p, int k0, int n_k, int col0, int n, float *panel)
+{
+    ptrdiff_t width = vec_round_up(n);
+    for (ptrdiff_t k = 0; k < n_k; k++, panel += width) {
+        const float *from = p->b + (k0 + k) * p->b_k + col0 * p->b_col;
+        if (p->b_col == 1)
+            memcpy(panel, from, (size_t)n * sizeof *panel);
+        else
+            for (ptrdiff_t j = 0; j < n; j++) panel[j] = from[j * p->b_col];
+        for (ptrdiff_t j = n; j < width; j++) panel[j] = 0.0f;
+    }
+}
+
+static void multiply(const product *p, float *workspace)
+{
+    float *block = workspace, *panel = workspace + (ptrdiff_t)DENSE_ROWS * DENSE_LD;
+    for (int i0 = 0; i0 < p->n_rows; i0 += DENSE_ROWS) {
+        int n = p->n_rows - i0 < DENSE_ROWS ? p->n_rows - i0 : DENSE_ROWS;
+        for (int k0 = 0; k0 < p->n_k; k0 += DENSE_K) {
+            int n_k = p->n_k - k0 < DENSE_K ? p->n_k - k0 : DENSE_K;
+            const cnnbn__mul m = {.lda = DENSE_LD,
+                                  .ldc = p->n_cols,
+                                  .n_outer = 1,
+                                  .n_inner = 1,
+                                  .n_k = n_k,
+                                  .add = k0 > 0,
+                                  .relu = p->relu && k0 + n_k == p->n_k};
+            load_rows(p, i0, n, k0, n_k, block);
+            for (int col = 0; col < p->n_cols; col += TILE_COLS) {
+                int cols = p->n_cols - col < TILE_COLS ? p->n_cols - col : TILE_COLS;
+                float bias[TILE_COLS] = {0};
+                if (p->bias && k0 == 0) memcpy(bias, p->bias + col, (size_t)cols * sizeof *bias);
+                pack_panel(p, k0, n_k, col, cols, panel);
+                mul_panel(&m, n, block, panel, bias, p->c + (ptrdiff_t)i0 * p->n_cols + col, cols);
+            }
+        }
+    }
+}
+
+void simd_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args)
+{
+    const cnnbn_run *run = args->run;
+    int N = run->n_slices ? run->bounds[run->n_slices] : 0;
+    const product p = {.n_rows = N,
+                       .n_k = plan->F,
+                       .n_cols = plan->U,
+                       .a = args->x,
+                       .in = &args->in,
+                       .b = args->w,
+                       .b_k = plan->U,
+                       .b_col = 1,
+                       .bias = args->bias,
+                       .relu = act_is_relu(args->act),
+                       .c = args->y};
+    multiply(&p, args->workspace);
+    if (act_is_apart(args->act)) EW(act_fwd)((size_t)N * (size_t)plan->U, args->act, args->y, args->y);
+}
+
+void simd_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args)
+{
+    const cnnbn_run *run = args->run;
+    const cnnbn_prologue none = {.act = {.kind = CNNBN_ACT_LINEAR}};
+    const product p = {.n_rows = run->n_slices ? run->bounds[run->n_slices] : 0,
+                       .n_k = plan->U,
+                       .n_cols = plan->F,
+                       .a = args->dy,
+                       .in = &none,
+                       .b = args->w,
+                       .b_k = 1,
+                       .b_col = plan->U,
+                       .c = args->dx};
+    multiply(&p, args->workspace);
+}

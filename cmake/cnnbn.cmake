@@ -89,8 +89,9 @@ function(cnnbn_add_script_test name script)
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
 endfunction()
 
+# The slow unwinder: libraries without frame pointers would hide from the suppressions.
 function(cnnbn_test_properties test processors timeout labels environment)
   list(REMOVE_ITEM labels "")
   set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout} PROCESSORS ${processors} LABELS "${labels}"
-    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=1;CNNBN_BIN=${CMAKE_BINARY_DIR}/bin;CNNBN_SOURCE=${PROJECT_SOURCE_DIR};CNNBN_MPIRUN=${CNNBN_MPIRUN};${environment}")
+    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=1;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0;ASAN_OPTIONS=fast_unwind_on_malloc=0;CNNBN_BIN=${CMAKE_BINARY_DIR}/bin;CNNBN_SOURCE=${PROJECT_SOURCE_DIR};CNNBN_MPIRUN=${CNNBN_MPIRUN};${environment}")
 endfunction()

@@ -25,6 +25,11 @@ static cnnbn_status start_mpi(int *argc, char ***argv, cnnbn_comm *comm)
     } else {
         CNNBN_TRY(cnnbn__mpi_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread"));
         comm->started_mpi = 1;
+        /* Errors of calls that have no communicator (MPI_Testall, MPI_Error_string) go to these two's handlers. */
+        CNNBN_TRY(
+            cnnbn__mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler"));
+        CNNBN_TRY(
+            cnnbn__mpi_check(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler"));
     }
     /* Threads of our own run beside MPI, so a library that allows none cannot be used. */
     if (level < MPI_THREAD_FUNNELED)

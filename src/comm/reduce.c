@@ -184,7 +184,7 @@ cnnbn_status cnnbn__test_all(cnnbn_reducer *reducer, int n, MPI_Request *pending
         int own = reducer->statuses[i].MPI_ERROR;
         if (own != MPI_SUCCESS && own != MPI_ERR_PENDING) code = own;
     }
-    return cnnbn__mpi_check(code, "a message of a reduction (MPI_Testall)");
+    return cnnbn__mpi_check(code, "MPI_Testall of a reduction");
 }
 
 /* Gives the next segments to free lanes, in the order of the requests' starts: the order is equal on all ranks, so the
@@ -265,39 +265,52 @@ cnnbn_status cnnbn_reduce_f32_start(cnnbn_reducer *reducer, float *nodes, size_t
     return CNNBN_OK;
 }
 
-/* One MPI_Test a call is enough: it moves all messages of the process. */
-static cnnbn_status test_plain(cnnbn_reducer *r, cnnbn_request *request)
-{
-    int done = 0;
-    CNNBN_TRY(cnnbn__mpi_check(MPI_Test(&request->pending, &done, MPI_STATUS_IGNORE), "MPI_Iallreduce (MPI_Test)"));
-    (void)r;
-    if (done) request->done = request->n;
-    return CNNBN_OK;
-}
-
 cnnbn_status cnnbn_reduce_progress(cnnbn_reducer *reducer)
 {
     int moved;
     if (reducer->mode == CNNBN_REDUCE_ORDERED) return drive(reducer, &moved);
     for (int i = 0; i < CNNBN_REDUCE_REQUESTS; i++) {
         cnnbn_request *request = &reducer->requests[i];
-        if (request->in_use && request->done < request->n) CNNBN_TRY(test_plain(reducer, request));
+        int done = 0;
+        if (!request->in_use || request->done == request->n) continue;
+        CNNBN_TRY(
+            cnnbn__mpi_check(MPI_Test(&request->pending, &done, MPI_STATUS_IGNORE), "MPI_Test of MPI_Iallreduce"));
+        if (done) request->done = request->n;
     }
     return CNNBN_OK;
+}
+
+/* More ranks than cores: the one we wait for may want this core, and not every MPI library gives it away. */
+static void be_patient(int *idle, int moved)
+{
+    *idle = moved ? 0 : *idle + 1;
+    if (*idle < PATIENCE) return;
+    *idle = PATIENCE;
+    (void)sched_yield();
+}
+
+cnnbn_status cnnbn__wait_all(cnnbn_reducer *reducer, int n, MPI_Request *pending)
+{
+    for (int idle = 0;;) {
+        int done = 0, moved = 0;
+        CNNBN_TRY(cnnbn__test_all(reducer, n, pending, &done));
+        if (done) return CNNBN_OK;
+        /* The rank that keeps us waiting may itself be waiting for a long vector of ours. */
+        if (reducer->n_busy) CNNBN_TRY(drive(reducer, &moved));
+        be_patient(&idle, moved);
+    }
 }
 
 cnnbn_status cnnbn_reduce_f32_wait(cnnbn_reducer *reducer, cnnbn_request *request)
 {
     if (reducer->mode == CNNBN_REDUCE_MPI && request->done < request->n) {
-        CNNBN_TRY(cnnbn__mpi_check(MPI_Wait(&request->pending, MPI_STATUS_IGNORE), "MPI_Iallreduce (MPI_Wait)"));
+        CNNBN_TRY(cnnbn__mpi_check(MPI_Wait(&request->pending, MPI_STATUS_IGNORE), "MPI_Wait of MPI_Iallreduce"));
         request->done = request->n;
     }
     for (int idle = 0; request->done < request->n;) {
         int moved;
         CNNBN_TRY(drive(reducer, &moved));
-        idle = moved ? 0 : idle + 1;
-        /* More ranks than cores: the one we wait for may want this core. */
-        if (idle >= PATIENCE) (void)sched_yield();
+        be_patient(&idle, moved);
     }
     request->in_use = 0;
     return CNNBN_OK;

@@ -77,8 +77,10 @@ enum {
     CNNBN__TAG_SMALL = 32000 /* below the 32767 that every MPI allows; segments use the tags below it */
 };
 
-/* reduce.c: has everything in pending[] ended? MPI's own errors with the operation's name. Local. */
+/* reduce.c. Has everything in pending[] ended? An error is the failed message's own. Local. */
 cnnbn_status cnnbn__test_all(cnnbn_reducer *reducer, int n, MPI_Request *pending, int *done) CNNBN_MUST_CHECK;
+/* Waits till it has; long vectors under way move on meanwhile. */
+cnnbn_status cnnbn__wait_all(cnnbn_reducer *reducer, int n, MPI_Request *pending) CNNBN_MUST_CHECK;
 void cnnbn__count(cnnbn_reducer *reducer, size_t bytes);
 
 /* reduce_tree.c: the plan of who adds what (allocates); a lane's next move, called with no request pending. *done: the

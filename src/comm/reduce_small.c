@@ -6,7 +6,6 @@
  * list is one node. For another N, with P the greatest power of two below it, the first 2(N-P) ranks pair up before (the
  * odd one gives its nodes to the even one) and the odd ones get the sum at the end: log2 P + 2 messages.
  */
-#include <sched.h>
 #include <string.h>
 
 #include "reduce_internal.h"
@@ -101,25 +100,6 @@ static void join(const cnnbn_reducer *r, list *left, const list *right, size_t n
     }
 }
 
-/* Long vectors under way move on while we wait: the rank that keeps us may itself be waiting for them. */
-static cnnbn_status wait_here(cnnbn_reducer *r, MPI_Request *pending, int n_pending)
-{
-    int done = 0;
-    if (!r->n_busy) {
-        int code = MPI_Waitall(n_pending, pending, r->statuses);
-        for (int i = 0; code == MPI_ERR_IN_STATUS && i < n_pending; i++)
-            if (r->statuses[i].MPI_ERROR != MPI_SUCCESS) code = r->statuses[i].MPI_ERROR;
-        return cnnbn__mpi_check(code, "a message of a small reduction (MPI_Waitall)");
-    }
-    for (int turns = 0; !done; turns++) {
-        CNNBN_TRY(cnnbn__test_all(r, n_pending, pending, &done));
-        if (done) break;
-        CNNBN_TRY(cnnbn_reduce_progress(r));
-        if (turns > 200) (void)sched_yield();
-    }
-    return CNNBN_OK;
-}
-
 static cnnbn_status do_step(cnnbn_reducer *r, const cnnbn_small_step *step, list *mine, list *theirs, size_t n,
                             size_t n_extra)
 {
@@ -138,7 +118,7 @@ static cnnbn_status do_step(cnnbn_reducer *r, const cnnbn_small_step *step, list
             MPI_Isend(mine->extra, (int)n_out, MPI_DOUBLE, step->peer, CNNBN__TAG_SMALL, r->mpi, &pending[n_pending++]),
             "MPI_Isend of a small reduction"));
     }
-    CNNBN_TRY(wait_here(r, pending, n_pending));
+    CNNBN_TRY(cnnbn__wait_all(r, n_pending, pending));
     theirs->nodes = theirs->extra + n_extra;
     theirs->n_nodes = step->n_theirs;
     memcpy(theirs->labels, step->theirs, sizeof theirs->labels);

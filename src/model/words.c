@@ -1,0 +1,188 @@
+/* Activations and initialisers by Keras' names, or in Keras' object form. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* Parameters that a name stands for are those of the functions of keras.activations: leaky_relu has a slope of 0.2 there
+ * (the layer LeakyReLU: 0.3), gelu is the exact form. The first word of an activation is the one that is written:
+ * "swish" is older than "silu" and both Keras 2 and 3 know it. */
+typedef struct act_word {
+    const char *name;
+    cnnbn_arg_act act;
+} act_word;
+
+static const act_word act_words[] = {
+    {"linear", {0, {CNNBN_ACT_LINEAR, 0, 0, 0}}},
+    {"relu", {0, {CNNBN_ACT_RELU, 0, 0, 0}}},
+    {"relu6", {0, {CNNBN_ACT_RELU_GENERAL, 6.0f, 0, 0}}},
+    {"leaky_relu", {0, {CNNBN_ACT_LEAKY_RELU, 0.2f, 0, 0}}},
+    {"elu", {0, {CNNBN_ACT_ELU, 1.0f, 0, 0}}},
+    {"selu", {0, {CNNBN_ACT_SELU, 0, 0, 0}}},
+    {"sigmoid", {0, {CNNBN_ACT_SIGMOID, 0, 0, 0}}},
+    {"tanh", {0, {CNNBN_ACT_TANH, 0, 0, 0}}},
+    {"softplus", {0, {CNNBN_ACT_SOFTPLUS, 0, 0, 0}}},
+    {"gelu", {0, {CNNBN_ACT_GELU, 0, 0, 0}}},
+    {"swish", {0, {CNNBN_ACT_SILU, 0, 0, 0}}},
+    {"silu", {0, {CNNBN_ACT_SILU, 0, 0, 0}}},
+    {"hard_sigmoid", {0, {CNNBN_ACT_HARD_SIGMOID, 0, 0, 0}}},
+    {"hard_swish", {0, {CNNBN_ACT_HARD_SILU, 0, 0, 0}}},
+    {"hard_silu", {0, {CNNBN_ACT_HARD_SILU, 0, 0, 0}}},
+    {"softmax", {1, {CNNBN_ACT_LINEAR, 0, 0, 0}}},
+};
+enum { N_ACT_WORDS = sizeof act_words / sizeof *act_words };
+
+static int float_same(float a, float b)
+{
+    return !(a < b) && !(a > b);
+}
+
+static int act_same(cnnbn_arg_act a, cnnbn_arg_act b)
+{
+    return a.softmax == b.softmax && a.act.kind == b.act.kind && float_same(a.act.p0, b.act.p0) &&
+           float_same(a.act.p1, b.act.p1) && float_same(a.act.p2, b.act.p2);
+}
+
+const char *cnnbn__activation_word(cnnbn_arg_act act)
+{
+    for (int i = 0; i < N_ACT_WORDS; i++)
+        if (act_same(act, act_words[i].act)) return act_words[i].name;
+    return NULL;
+}
+
+/* {"module": "builtins", "class_name": "function", "config": "relu", ...} is how Keras 3 may write a function. */
+static const char *act_name(const cnnbn__node *node)
+{
+    if (cnnbn__node_is_null(node)) return "linear";
+    if (node->kind == CNNBN__SCALAR) return node->text;
+    const cnnbn__node *config = cnnbn__node_get(node, "config");
+    if (cnnbn__node_is(cnnbn__node_get(node, "class_name"), "function") && config && config->kind == CNNBN__SCALAR)
+        return config->text;
+    return NULL;
+}
+
+cnnbn_status cnnbn__activation_read(const cnnbn__node *node, cnnbn_arg_act *out)
+{
+    char known[400] = "", shown[CNNBN__SHOW_MAX];
+    const char *name = act_name(node);
+    for (int i = 0; i < N_ACT_WORDS; i++) {
+        if (name && strcmp(name, act_words[i].name) == 0) {
+            *out = act_words[i].act;
+            return CNNBN_OK;
+        }
+        size_t used = strlen(known);
+        (void)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", act_words[i].name);
+    }
+    return cnnbn_error(CNNBN_ERR_MODEL,
+                       "activation %s is not supported; use one of %s, or a layer of its own after this one",
+                       cnnbn__node_show(node, shown, sizeof shown), known);
+}
+
+static const cnnbn__init_word init_words[CNNBN_INIT_COUNT] = {
+    [CNNBN_INIT_ZEROS] = {"zeros", "Zeros", NULL, NULL, 0, 0},
+    [CNNBN_INIT_ONES] = {"ones", "Ones", NULL, NULL, 0, 0},
+    [CNNBN_INIT_CONSTANT] = {"constant", "Constant", "value", NULL, 0, 0},
+    [CNNBN_INIT_GLOROT_UNIFORM] = {"glorot_uniform", "GlorotUniform", NULL, NULL, 0, 0},
+    [CNNBN_INIT_GLOROT_NORMAL] = {"glorot_normal", "GlorotNormal", NULL, NULL, 0, 0},
+    [CNNBN_INIT_HE_UNIFORM] = {"he_uniform", "HeUniform", NULL, NULL, 0, 0},
+    [CNNBN_INIT_HE_NORMAL] = {"he_normal", "HeNormal", NULL, NULL, 0, 0},
+    [CNNBN_INIT_LECUN_UNIFORM] = {"lecun_uniform", "LecunUniform", NULL, NULL, 0, 0},
+    [CNNBN_INIT_LECUN_NORMAL] = {"lecun_normal", "LecunNormal", NULL, NULL, 0, 0},
+    [CNNBN_INIT_RANDOM_UNIFORM] = {"random_uniform", "RandomUniform", "minval", "maxval", -0.05, 0.05},
+    [CNNBN_INIT_RANDOM_NORMAL] = {"random_normal", "RandomNormal", "mean", "stddev", 0, 0.05},
+    [CNNBN_INIT_TRUNCATED_NORMAL] = {"truncated_normal", "TruncatedNormal", "mean", "stddev", 0, 0.05},
+};
+
+const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind)
+{
+    return &init_words[kind];
+}
+
+static int init_find(const char *name)
+{
+    for (int k = 0; k < CNNBN_INIT_COUNT; k++)
+        if (strcmp(name, init_words[k].name) == 0 || strcmp(name, init_words[k].class_name) == 0) return k;
+    return -1;
+}
+
+/* VarianceScaling is the family that glorot, he and lecun are members of (Keras' own definitions). */
+static int scaling_kind(const cnnbn__node *config)
+{
+    static const struct {
+        double scale;
+        const char *mode, *distribution;
+        cnnbn_init_kind kind;
+    } members[] = {
+        {1, "fan_avg", "uniform", CNNBN_INIT_GLOROT_UNIFORM},
+        {1, "fan_avg", "truncated_normal", CNNBN_INIT_GLOROT_NORMAL},
+        {2, "fan_in", "uniform", CNNBN_INIT_HE_UNIFORM},
+        {2, "fan_in", "truncated_normal", CNNBN_INIT_HE_NORMAL},
+        {1, "fan_in", "uniform", CNNBN_INIT_LECUN_UNIFORM},
+        {1, "fan_in", "truncated_normal", CNNBN_INIT_LECUN_NORMAL},
+    };
+    const cnnbn__node *mode = cnnbn__node_get(config, "mode"), *shape = cnnbn__node_get(config, "distribution");
+    double scale = 1;
+    const cnnbn__node *scale_node = cnnbn__node_get(config, "scale");
+    if (scale_node && !cnnbn__node_to_float(scale_node, &scale)) return -1;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        int same_mode = mode ? cnnbn__node_is(mode, members[i].mode) : strcmp(members[i].mode, "fan_in") == 0;
+        int same_shape = shape ? cnnbn__node_is(shape, members[i].distribution) ||
+                                     (cnnbn__node_is(shape, "normal") && members[i].distribution[0] == 't')
+                               : members[i].distribution[0] == 't';
+        if (same_mode && same_shape && fabs(scale - members[i].scale) < 1e-12) return (int)members[i].kind;
+    }
+    return -1;
+}
+
+static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word *word, cnnbn_init *out)
+{
+    if (!config || config->kind != CNNBN__MAP) return CNNBN_OK;
+    for (const cnnbn__node *n = config->first; n; n = n->next) {
+        double *value = word->arg_a && strcmp(n->key, word->arg_a) == 0   ? &out->a
+                        : word->arg_b && strcmp(n->key, word->arg_b) == 0 ? &out->b
+                                                                          : NULL;
+        char shown[CNNBN__SHOW_MAX];
+        if (value) {
+            if (!cnnbn__node_to_float(n, value) || isinf(*value))
+                return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s: %s = %s, a number is expected", word->class_name,
+                                   n->key, cnnbn__node_show(n, shown, sizeof shown));
+        } else if (strcmp(n->key, "seed") != 0 && strcmp(n->key, "dtype") != 0) {
+            /* A seed of its own means nothing here: weights come from --seed and their names. */
+            return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s has no argument %.60s", word->class_name, n->key);
+        }
+    }
+    if (strcmp(word->name, "random_uniform") == 0 && out->a > out->b)
+        return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s: minval %g is above maxval %g", word->class_name, out->a,
+                           out->b);
+    if (word->arg_b && strcmp(word->arg_b, "stddev") == 0 && out->b < 0)
+        return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s: stddev %g is below zero", word->class_name, out->b);
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn__initializer_read(const cnnbn__node *node, cnnbn_init *out)
+{
+    char known[400] = "", shown[CNNBN__SHOW_MAX];
+    const cnnbn__node *config = cnnbn__node_get(node, "config"), *class_name = cnnbn__node_get(node, "class_name");
+    int kind = -1;
+    if (node->kind == CNNBN__SCALAR) {
+        kind = init_find(node->text);
+    } else if (class_name && class_name->kind == CNNBN__SCALAR) {
+        kind = init_find(class_name->text);
+        if (strcmp(class_name->text, "VarianceScaling") == 0) {
+            kind = scaling_kind(config);
+            config = NULL;
+        }
+    }
+    if (kind >= 0) {
+        const cnnbn__init_word *word = &init_words[kind];
+        *out = (cnnbn_init){(cnnbn_init_kind)kind, word->a, word->b};
+        return init_args(config, word, out);
+    }
+    for (int k = 0; k < CNNBN_INIT_COUNT; k++) {
+        size_t used = strlen(known);
+        (void)snprintf(known + used, sizeof known - used, "%s%s", k ? ", " : "", init_words[k].name);
+    }
+    return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s is not supported; use one of %s",
+                       cnnbn__node_show(node, shown, sizeof shown), known);
+}

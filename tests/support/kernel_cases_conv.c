@@ -9,8 +9,9 @@
 static const double direct_tolerance = 1e-5;
 /* F(4x4, 3x3) multiplies rounding errors by its transforms (Lavin, Gray 2015, section 5.2: 10 to 100 times). */
 static const double winograd_tolerance = 2e-4;
-/* Sums for batch norm: float runs about a local shift, flushed to double. */
-static const double stat_tolerance = 2e-6;
+/* Sums for batch norm: float runs about a local shift, flushed to double. The bound is NUMERICS' for the variance: where
+ * the shift, a slice's first pixel, is an outlier, float runs were seen to err by 4e-6. */
+static const double stat_tolerance = 1e-5;
 /* NUMERICS: relative error of the variance at a mean of 1e4 standard deviations. */
 static const double variance_tolerance = 1e-5;
 

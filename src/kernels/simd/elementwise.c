@@ -17,6 +17,10 @@ const cnnbn__ew_ops EW_PASTE(cnnbn__ew_ops, CNNBN_ISA_SUFFIX) = {
     .depthwise_bwd_weights = EW(depthwise_bwd_weights),
     .direct_fwd = EW(direct_fwd),
     .direct_bwd_weights = EW(direct_bwd_weights),
+    .panel_width = EW(panel_width),
+    .pack_panel = EW(pack_panel),
+    .pack_panel_transposed = EW(pack_panel_transposed),
+    .panel_product = EW(panel_product),
 };
 
 void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *table)

@@ -103,4 +103,10 @@ void EW(depthwise_bwd_weights)(const cnnbn_conv_geom *geom, int i0, int i1, int 
 void EW(direct_fwd)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *w, float *y);
 void EW(direct_bwd_weights)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *dy, float *dw);
 
+int EW(panel_width)(void);
+void EW(pack_panel)(int depth, int width, const float *b, size_t ldb, float *panel);
+void EW(pack_panel_transposed)(int depth, int width, const float *b, size_t ldb, float *panel);
+void EW(panel_product)(int rows, int width, int depth, const float *a, size_t row, size_t step, const float *panel,
+                       float *c, size_t ldc);
+
 #endif

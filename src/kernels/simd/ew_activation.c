@@ -1,8 +1,6 @@
 /* Activations and their derivatives. One inline function holds the formulas; it is called with a constant kind, so that
- * each kind becomes a loop of its own. GELU calls libm's erfcf and is not vectorised. */
+ * each kind becomes a loop of its own. */
 #include "ew_math.h"
-
-#include <math.h>
 
 static const float selu_scale = 1.05070098735548f, selu_alpha = 1.67326324235438f;
 static const float gelu_c = 0.7978845608028654f, gelu_a = 0.044715f; /* sqrt(2/pi); Hendrycks, Gimpel 2016 */
@@ -17,7 +15,7 @@ EW_INLINE float hard_sigmoid(float x)
 
 EW_INLINE float gauss_cdf(float x)
 {
-    return 0.5f * erfcf(x * -0.70710678118654752f);
+    return 0.5f * ew_erfc(x * -0.70710678118654752f);
 }
 
 EW_INLINE float act_of(cnnbn_act_kind kind, float p0, float p1, float p2, float x)

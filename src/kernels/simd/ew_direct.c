@@ -1,36 +1,13 @@
 /* Convolution of few taps (a first layer on 1 or 3 channels): register tiles of pixels times filters, written with the
  * compilers' vector types so that the accumulators stay in registers. A product and the sum it goes into are meant to be
- * one fused operation: this file alone is compiled with -ffp-contract=fast.
+ * one fused operation: compiled with -ffp-contract=fast.
  */
-#include "ew.h"
-
-#include <string.h>
-
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
-typedef float vec __attribute__((vector_size(LANES * 4)));
+#include "ew_vector.h"
 
 enum {
     PIXELS = 6, /* of a forward tile: 2*6 accumulators, as many as 16 registers can carry */
     TAPS = 9    /* of a backward tile */
 };
-
-EW_INLINE vec load(const float *p)
-{
-    vec v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-EW_INLINE void store(float *p, vec v)
-{
-    memcpy(p, &v, sizeof v);
-}
 
 /* y[6][2 vec] = sum_t x[pixel + offset[t]] w[t] */
 EW_INLINE void forward_tile(const cnnbn__ew_taps *t, const float *x, const float *w, float *y)

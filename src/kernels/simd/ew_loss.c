@@ -17,10 +17,19 @@ EW_INLINE double sum_lanes(int n, const float *x)
     return sum;
 }
 
+/* A NaN is passed over: the sum of exponentials meets it again. */
 EW_INLINE float row_max(int n, const float *x)
 {
     float max = x[0];
-    for (int i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
+    int i = 0;
+    if (n >= 16) {
+        float lane[16];
+        memcpy(lane, x, sizeof lane);
+        for (i = 16; i + 16 <= n; i += 16)
+            for (int j = 0; j < 16; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+        for (int j = 0; j < 16; j++) max = lane[j] > max ? lane[j] : max;
+    }
+    for (; i < n; i++) max = x[i] > max ? x[i] : max;
     return max;
 }
 

@@ -42,7 +42,16 @@ typedef struct cnnbn__ew_ops {
     /* Few taps: y[rows][Q][K] = sum_t x w[t][K]; dw[t][K] added to. */
     void (*direct_fwd)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *w, float *y);
     void (*direct_bwd_weights)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *dy, float *dw);
+    /* Products of few rows. panel [depth][panel_width()]: `width` columns of b [depth][ldb], or of the transpose of
+     * b [width][ldb], the rest zero. Then c[r][0, width) += sum_d a[r*row + d*step] panel[d]. */
+    int (*panel_width)(void);
+    void (*pack_panel)(int depth, int width, const float *b, size_t ldb, float *panel);
+    void (*pack_panel_transposed)(int depth, int width, const float *b, size_t ldb, float *panel);
+    void (*panel_product)(int rows, int width, int depth, const float *a, size_t row, size_t step, const float *panel,
+                          float *c, size_t ldc);
 } cnnbn__ew_ops;
+
+enum { CNNBN__EW_PANEL_MAX = 32 }; /* greatest panel_width() */
 
 extern const cnnbn__ew_ops cnnbn__ew_ops_baseline;
 extern const cnnbn__ew_ops cnnbn__ew_ops_avx2;

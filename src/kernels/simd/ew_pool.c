@@ -28,8 +28,8 @@ static size_t pixel(const cnnbn_pool_geom *g, int h, int w)
 /* The greater one; a NaN on either side wins. */
 EW_INLINE float max_nan(float m, float x)
 {
-    int keep = (m >= x) | (m != m);
-    return keep ? m : x;
+    float greater = x > m ? x : m;
+    return x != x ? x : greater;
 }
 
 static void max_window(const cnnbn_pool_geom *g, window at, const float *restrict x, float *restrict y)
@@ -72,6 +72,15 @@ static void max_window_bwd(const cnnbn_pool_geom *g, window at, int c0, int n_c,
         }
 }
 
+/* What of `left` goes to an input v when m is the maximum: all, if it is the maximum or a NaN; the rest stays left. */
+EW_INLINE float share(float v, float m, float *left)
+{
+    float taken = v >= m ? *left : 0.0f, rest = v >= m ? 0.0f : *left;
+    taken = v != v ? *left : taken;
+    *left = v != v ? 0.0f : rest;
+    return taken;
+}
+
 /* Where windows do not overlap each input belongs to one: written once, not cleared and added to. */
 static void max_window_bwd_2x2(const cnnbn_pool_geom *g, window at, const float *restrict x, const float *restrict y,
                                const float *restrict dy, float *restrict dx)
@@ -80,13 +89,11 @@ static void max_window_bwd_2x2(const cnnbn_pool_geom *g, window at, const float 
     const float *x0 = x + at00, *x1 = x0 + C, *x2 = x0 + below;
     float *d0 = dx + at00, *d1 = d0 + C, *d2 = d0 + below, *d3 = d2 + C;
     for (size_t c = 0; c < C; c++) {
-        float m = y[c], d = dy[c], v0 = x0[c], v1 = x1[c], v2 = x2[c];
-        /* No match in the first three: it is the fourth. */
-        int hit0 = (v0 == m) | (v0 != v0), hit1 = (v1 == m) | (v1 != v1), hit2 = (v2 == m) | (v2 != v2);
-        d0[c] = hit0 ? d : 0.0f;
-        d1[c] = (hit1 & !hit0) ? d : 0.0f;
-        d2[c] = (hit2 & !(hit0 | hit1)) ? d : 0.0f;
-        d3[c] = (hit0 | hit1 | hit2) ? 0.0f : d;
+        float m = y[c], left = dy[c], v0 = x0[c], v1 = x1[c], v2 = x2[c];
+        d0[c] = share(v0, m, &left);
+        d1[c] = share(v1, m, &left);
+        d2[c] = share(v2, m, &left);
+        d3[c] = left; /* no match in the first three: it is the fourth */
     }
 }
 

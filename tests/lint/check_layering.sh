@@ -44,7 +44,8 @@ check_include() {
         fi
         ;;
     *)
-        # A private header belongs to the folder it lies in.
+        # A private header belongs to the folder it lies in; the includer's own folder is searched first.
+        if [ -n "$(find "$root/src/$folder" -type f -path "*/$header" -print -quit)" ]; then return; fi
         owner=$(cd "$root" && find src -type f -path "*/$header" | cut -d/ -f2 | LC_ALL=C sort -u | head -n 1)
         if [ -z "$owner" ]; then return; fi
         ;;

@@ -27,12 +27,17 @@ static size_t tile_floats(const cnnbn_dense_plan *plan)
 /* Depth of a panel: it stays in L1. */
 enum { PANEL_DEPTH = 256, PANEL_FLOATS = PANEL_DEPTH * CNNBN__EW_PANEL_MAX };
 
+/* Samples that go through the prologue at once: enough to pay for packing the weights, few enough for a small
+ * workspace. */
+enum { LOADED_ROWS = 48 };
+
 void cnnbn__blas_dense_plan(cnnbn_dense_plan *plan)
 {
     size_t loaded = cnnbn__blas_line_up((size_t)plan->max_slice * (size_t)tile_rows(plan));
     size_t sums = cnnbn__blas_line_up(2 * (size_t)plan->U) + CNNBN_TREE_DEPTH * cnnbn__blas_line_up((size_t)plan->U);
     size_t stack = CNNBN_TREE_DEPTH * tile_floats(plan);
-    plan->fwd_workspace_floats = PANEL_FLOATS + cnnbn__blas_line_up((size_t)plan->max_n * (size_t)plan->F);
+    int loaded_rows = plan->max_n < LOADED_ROWS ? plan->max_n : LOADED_ROWS;
+    plan->fwd_workspace_floats = PANEL_FLOATS + cnnbn__blas_line_up((size_t)loaded_rows * (size_t)plan->F);
     plan->bwd_workspace_floats = PANEL_FLOATS + loaded + (stack > sums ? stack : sums);
     plan->any_grouping = 1;
 }
@@ -66,15 +71,19 @@ void cnnbn__blas_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *
 {
     const cnnbn__ew_ops *ops = cnnbn__blas_ops();
     int F = plan->F, U = plan->U, n = args->run->n_slices > 0 ? args->run->bounds[args->run->n_slices] : 0;
-    const float *x = args->x;
     if (n == 0) return;
     if (args->in.mean || args->in.act.kind != CNNBN_ACT_LINEAR) {
         int period = args->in.mean ? args->in.period : F;
         float *behind = args->workspace + PANEL_FLOATS;
-        ops->bn_apply((size_t)n * (size_t)(F / period), period, x, &args->in, NULL, behind);
-        x = behind;
+        for (int first = 0; first < n; first += LOADED_ROWS) {
+            int rows = min_int(n - first, LOADED_ROWS);
+            ops->bn_apply((size_t)rows * (size_t)(F / period), period, args->x + (size_t)first * (size_t)F, &args->in,
+                          NULL, behind);
+            few_rows_product(rows, U, F, behind, args->w, 0, args->workspace, args->y + (size_t)first * (size_t)U);
+        }
+    } else {
+        few_rows_product(n, U, F, args->x, args->w, 0, args->workspace, args->y);
     }
-    few_rows_product(n, U, F, x, args->w, 0, args->workspace, args->y);
     if (args->bias || args->act.kind != CNNBN_ACT_LINEAR) ops->bias_act((size_t)n, U, args->bias, args->act, args->y);
 }
 
@@ -84,19 +93,20 @@ void cnnbn__blas_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_
     if (n > 0) few_rows_product(n, plan->F, plan->U, args->dy, args->w, 1, args->workspace, args->dx);
 }
 
-/* c [rows][U] = x'^T dy over n samples, x' as columns with leading dimension ldx. */
-static void weights_product(int rows, int U, int n, const float *x, int ldx, const float *dy, float *panel, float *c)
+/* c [rows][cols] = a^T b over n samples, a and b with leading dimensions. */
+static void weights_product(int rows, int cols, int n, const float *a, int lda, const float *b, int ldb, float *panel,
+                            float *c)
 {
     const cnnbn__ew_ops *ops = cnnbn__blas_ops();
     int panel_width = ops->panel_width();
-    memset(c, 0, (size_t)rows * (size_t)U * sizeof *c);
+    memset(c, 0, (size_t)rows * (size_t)cols * sizeof *c);
     for (int first = 0; first < n; first += PANEL_DEPTH) {
         int take = min_int(n - first, PANEL_DEPTH);
-        for (int u = 0; u < U; u += panel_width) {
-            int width = min_int(U - u, panel_width);
-            ops->pack_panel(take, width, dy + (size_t)first * (size_t)U + u, (size_t)U, panel);
-            ops->panel_product(rows, width, take, x + (size_t)first * (size_t)ldx, 1, (size_t)ldx, panel, c + u,
-                               (size_t)U);
+        for (int j = 0; j < cols; j += panel_width) {
+            int width = min_int(cols - j, panel_width);
+            ops->pack_panel(take, width, b + (size_t)first * (size_t)ldb + j, (size_t)ldb, panel);
+            ops->panel_product(rows, width, take, a + (size_t)first * (size_t)lda, 1, (size_t)lda, panel, c + j,
+                               (size_t)cols);
         }
     }
 }
@@ -134,6 +144,7 @@ static void weights_tile(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_wei
     const cnnbn_run *run = args->run;
     int F = plan->F, U = plan->U, rows = f1 - f0;
     int behind = args->in.mean || args->in.act.kind != CNNBN_ACT_LINEAR;
+    int flipped = U < CNNBN__EW_PANEL_MAX; /* few units: vectors along the features, the tile kept as [U][rows] */
     size_t entry = tile_floats(plan), n_floats = (size_t)rows * (size_t)U, height = 0;
     float *panel = args->workspace, *loaded = panel + PANEL_FLOATS;
     float *stack = loaded + cnnbn__blas_line_up((size_t)plan->max_slice * (size_t)tile_rows(plan));
@@ -142,19 +153,27 @@ static void weights_tile(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_wei
         float *sum = stack + height++ * entry;
         if (n > 0) {
             const float *x = args->x + (size_t)run->bounds[s] * (size_t)F;
-            int ldx = F;
+            const float *dy = args->dy + (size_t)run->bounds[s] * (size_t)U;
             if (behind) load_columns(&args->in, n, F, f0, f1, x, loaded);
             const float *columns = behind ? loaded : x + f0;
-            if (behind) ldx = rows;
-            weights_product(rows, U, n, columns, ldx, args->dy + (size_t)run->bounds[s] * (size_t)U, panel, sum);
+            int ldx = behind ? rows : F;
+            if (flipped)
+                weights_product(U, rows, n, dy, U, columns, ldx, panel, sum);
+            else
+                weights_product(rows, U, n, columns, ldx, dy, U, panel, sum);
         } else {
             memset(sum, 0, n_floats * sizeof *sum);
         }
         for (int m = run->n_merge[s]; m > 0; m--, height--)
             ops->add(n_floats, stack + (height - 1) * entry, stack + (height - 2) * entry);
     }
-    for (size_t e = 0; e < height; e++)
-        memcpy(args->dw + e * args->dw_stride + (size_t)f0 * (size_t)U, stack + e * entry, n_floats * sizeof(float));
+    for (size_t e = 0; e < height; e++) {
+        const float *sum = stack + e * entry;
+        float *out = args->dw + e * args->dw_stride + (size_t)f0 * (size_t)U;
+        if (!flipped) memcpy(out, sum, n_floats * sizeof *out);
+        for (int f = 0; flipped && f < rows; f++)
+            for (int u = 0; u < U; u++) out[f * U + u] = sum[u * rows + f];
+    }
 }
 
 static void bias_gradient(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args)

@@ -5,7 +5,7 @@
 # the source asks for a fused operation, so that bits do not depend on the compiler's mood.
 add_library(cnnbn_flags INTERFACE)
 target_compile_options(cnnbn_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-                                             -Wvla -Wpointer-arith -Wundef -Wno-format-truncation -ffp-contract=off -fno-math-errno)
+                                             -Wvla -Wpointer-arith -Wundef $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> -ffp-contract=off -fno-math-errno)
 if(CNNBN_WERROR)
   target_compile_options(cnnbn_flags INTERFACE -Werror)
 endif()

@@ -1,0 +1,112 @@
+/* A split over all ranks: blocks of samples are shared out, each block's sums are made by one rank, gathered in the blocks' order and
+ * added from left to right: the same bits whoever computed which block, and every sample exactly once. */
+#include <string.h>
+
+#include "cnnbn/memory.h"
+#include "internal.h"
+
+/* Samples between two looks at the stop flags of all ranks. */
+static const size_t round_samples = 4096;
+
+typedef struct evaluation {
+    cnnbn_net *net;
+    cnnbn_comm *comm;
+    feed *f;
+    size_t block, n_samples;
+    int classes;
+    double *sums;         /* [2 * n_blocks]: losses, hits */
+    float *probabilities; /* [round] or NULL */
+    uint32_t *ids;
+    int64_t *confusion;
+} evaluation;
+
+static void count_confusion(const evaluation *e, const int32_t *labels, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *p = e->probabilities + i * (size_t)e->classes;
+        int best = 0;
+        for (int c = 1; c < e->classes; c++)
+            if (p[c] > p[best]) best = c;
+        e->confusion[(size_t)labels[i] * (size_t)e->classes + (size_t)best]++;
+    }
+}
+
+/* Blocks [first, first + count) of the split. */
+static cnnbn_status run_blocks(evaluation *e, size_t first, size_t count, size_t n_blocks)
+{
+    size_t begin = first * e->block, end = (first + count) * e->block;
+    if (end > e->n_samples) end = e->n_samples;
+    if (begin >= end) return CNNBN_OK;
+    for (size_t i = begin; i < end; i++) e->ids[i - begin] = (uint32_t)i;
+    CNNBN_TRY(feed_ask(e->f, e->ids, end - begin));
+    const void *const *images;
+    const int32_t *labels;
+    const uint64_t *ids;
+    size_t n;
+    CNNBN_TRY(feed_take(e->f, &images, &labels, &ids, &n));
+    cnnbn_net_infer(e->net, n, images, labels, e->sums + first, e->sums + n_blocks + first,
+                    e->confusion ? e->probabilities : NULL);
+    if (e->confusion) count_confusion(e, labels, n);
+    return CNNBN_OK;
+}
+
+static cnnbn_status allocate(evaluation *e, size_t n_blocks, size_t round)
+{
+    void *memory;
+    CNNBN_TRY(cnnbn_alloc_array(2 * n_blocks + 1, sizeof(double), "sums of an evaluation", &memory));
+    e->sums = memory;
+    CNNBN_TRY(cnnbn_alloc_array(round * e->block, sizeof(uint32_t), "sample numbers of an evaluation", &memory));
+    e->ids = memory;
+    if (!e->confusion) return CNNBN_OK;
+    CNNBN_TRY(cnnbn_alloc_array(round * e->block * (size_t)e->classes, sizeof(float), "predictions of an evaluation",
+                                &memory));
+    e->probabilities = memory;
+    return CNNBN_OK;
+}
+
+cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_samples, int64_t *confusion,
+                            int n_classes, watchdog *w, int (*stop)(void *), void *stop_context, int *stopped,
+                            evaluation_sums *out)
+{
+    evaluation e = {.net = net,
+                    .comm = comm,
+                    .f = f,
+                    .block = (size_t)cnnbn_net_block(net),
+                    .n_samples = n_samples,
+                    .classes = n_classes,
+                    .confusion = confusion};
+    size_t n_blocks = (n_samples + e.block - 1) / e.block, size = (size_t)cnnbn_comm_size(comm);
+    size_t rank = (size_t)cnnbn_comm_rank(comm);
+    size_t first = n_blocks * rank / size, last = n_blocks * (rank + 1) / size;
+    size_t round = round_samples / e.block ? round_samples / e.block : 1;
+    size_t most = (n_blocks + size - 1) / size, n_rounds = (most + round - 1) / round;
+    if (round > most) round = most ? most : 1;
+    *stopped = 0;
+    cnnbn_status status = cnnbn_comm_agree(comm, allocate(&e, n_blocks, round));
+    for (size_t r = 0; r < n_rounds && status == CNNBN_OK && !*stopped; r++) {
+        size_t begin = first + r * round, end = begin + round < last ? begin + round : last;
+        cnnbn_status local = begin < end ? run_blocks(&e, begin, end - begin, n_blocks) : CNNBN_OK;
+        watchdog_phase(w, "validation", (int64_t)r);
+        double flags[2] = {local != CNNBN_OK, stop ? stop(stop_context) : 0};
+        status = cnnbn_comm_max_f64(comm, flags, 2);
+        if (status == CNNBN_OK && flags[0] > 0) status = cnnbn_comm_agree(comm, local);
+        *stopped = flags[1] > 0 && r + 1 < n_rounds;
+    }
+    /* Every entry is one rank's and zero elsewhere, so the sum over ranks is exact. */
+    if (status == CNNBN_OK && !*stopped) status = cnnbn_comm_sum_f64(comm, e.sums, 2 * n_blocks);
+    if (status == CNNBN_OK && confusion)
+        status = cnnbn_comm_sum_i64(comm, confusion, (size_t)n_classes * (size_t)n_classes);
+    memset(out, 0, sizeof *out);
+    if (status == CNNBN_OK && !*stopped && n_samples) {
+        double loss = 0, hits = 0;
+        for (size_t b = 0; b < n_blocks; b++) {
+            loss += e.sums[b];
+            hits += e.sums[n_blocks + b];
+        }
+        *out = (evaluation_sums){loss / (double)n_samples, hits / (double)n_samples, n_samples};
+    }
+    cnnbn_free(e.sums);
+    cnnbn_free(e.ids);
+    cnnbn_free(e.probabilities);
+    return status;
+}

@@ -1,0 +1,141 @@
+/* Samples to this rank: one copy a node, or a stream. Both give the same batches, since a batch is a list of sample numbers. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cnnbn/memory.h"
+#include "internal.h"
+
+enum { AHEAD = 3 }; /* batches asked for and not yet replaced: two ahead and the one in use */
+
+typedef struct batch_list {
+    size_t n;
+    uint64_t *ids;
+    int32_t *labels;
+    const void **images;
+} batch_list;
+
+struct feed {
+    cnnbn_dataset *dataset;
+    cnnbn_split split;
+    size_t sample_bytes;
+    cnnbn_shared *shared;
+    const char *data;
+    cnnbn_stream *stream;
+    batch_list lists[AHEAD];
+    int head, n_waiting; /* oldest list asked for; how many */
+};
+
+/* Rank 0 of each node reads the split into the node's block. */
+static cnnbn_status load_shared(feed *f, cnnbn_comm *comm, size_t bytes, size_t n)
+{
+    CNNBN_TRY(cnnbn_shared_create(comm, bytes, &f->shared));
+    f->data = cnnbn_shared_data(f->shared);
+    cnnbn_status status = CNNBN_OK;
+    if (cnnbn_comm_node_rank(comm) == 0)
+        status = cnnbn_dataset_read(f->dataset, f->split, 0, n, cnnbn_shared_data(f->shared));
+    status = cnnbn_comm_agree(comm, status);
+    if (status != CNNBN_OK) return status;
+    return cnnbn_shared_fence(f->shared);
+}
+
+static cnnbn_status alloc_lists(feed *f, size_t max_batch)
+{
+    void *memory;
+    for (int i = 0; i < AHEAD; i++) {
+        CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(uint64_t), "sample numbers of a batch", &memory));
+        f->lists[i].ids = memory;
+        CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(int32_t), "labels of a batch", &memory));
+        f->lists[i].labels = memory;
+        CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(void *), "images of a batch", &memory));
+        f->lists[i].images = memory;
+    }
+    return CNNBN_OK;
+}
+
+cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split split, size_t memory_bytes,
+                         int max_batch, feed **out)
+{
+    const cnnbn_dataset_info *info = cnnbn_dataset_get_info(dataset);
+    size_t n = info->n[split], bytes = n * info->sample_bytes;
+    void *memory = NULL;
+    *out = NULL;
+    cnnbn_status status = cnnbn_alloc(sizeof(feed), "a feed", &memory);
+    feed *f = memory;
+    if (f) {
+        f->dataset = dataset;
+        f->split = split;
+        f->sample_bytes = info->sample_bytes;
+        status = alloc_lists(f, (size_t)max_batch + 1);
+    }
+    status = cnnbn_comm_agree(comm, status);
+    if (status == CNNBN_OK && bytes <= memory_bytes) {
+        status = load_shared(f, comm, bytes, n);
+    } else if (status == CNNBN_OK) {
+        size_t part = memory_bytes / (size_t)cnnbn_comm_node_size(comm);
+        status = cnnbn_comm_agree(comm, cnnbn_stream_open(dataset, split, part, max_batch, &f->stream));
+    }
+    if (status != CNNBN_OK) {
+        feed_destroy(f);
+        return status;
+    }
+    *out = f;
+    return CNNBN_OK;
+}
+
+void feed_destroy(feed *f)
+{
+    if (!f) return;
+    cnnbn_stream_close(f->stream);
+    cnnbn_shared_destroy(f->shared);
+    for (int i = 0; i < AHEAD; i++) {
+        cnnbn_free(f->lists[i].ids);
+        cnnbn_free(f->lists[i].labels);
+        cnnbn_free((void *)f->lists[i].images);
+    }
+    cnnbn_free(f);
+}
+
+int feed_is_shared(const feed *f)
+{
+    return f->shared != NULL;
+}
+
+cnnbn_status feed_ask(feed *f, const uint32_t *ids, size_t n)
+{
+    batch_list *list = &f->lists[(f->head + f->n_waiting) % AHEAD];
+    const int32_t *labels = cnnbn_dataset_labels(f->dataset, f->split);
+    list->n = n;
+    for (size_t i = 0; i < n; i++) {
+        list->ids[i] = ids[i];
+        list->labels[i] = labels[ids[i]];
+        list->images[i] = f->data ? f->data + (size_t)ids[i] * f->sample_bytes : NULL;
+    }
+    f->n_waiting++;
+    return f->stream ? cnnbn_stream_ask(f->stream, list->ids, (int)n) : CNNBN_OK;
+}
+
+cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labels, const uint64_t **ids, size_t *n)
+{
+    batch_list *list = &f->lists[f->head];
+    f->head = (f->head + 1) % AHEAD;
+    f->n_waiting--;
+    *images = list->images;
+    *labels = list->labels;
+    *ids = list->ids;
+    *n = list->n;
+    if (!f->stream) return CNNBN_OK;
+    const void *block = NULL;
+    cnnbn_status status = cnnbn_stream_take(f->stream, &block);
+    if (status != CNNBN_OK) return status;
+    for (size_t i = 0; i < list->n; i++) list->images[i] = (const char *)block + i * f->sample_bytes;
+    return CNNBN_OK;
+}
+
+void feed_forget(feed *f)
+{
+    const void *const *images;
+    const int32_t *labels;
+    const uint64_t *ids;
+    size_t n;
+    while (f->n_waiting > 0) (void)(feed_take(f, &images, &labels, &ids, &n) == CNNBN_OK);
+}

@@ -1,0 +1,164 @@
+/* Internal: the parts of a training run. */
+#ifndef CNNBN_TRAIN_INTERNAL_H
+#define CNNBN_TRAIN_INTERNAL_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "cnnbn/checkpoint.h"
+#include "cnnbn/train.h"
+
+/* ---------------------------------------------------------------- feed.c: samples to this rank */
+
+/* One copy of a split a node in shared memory, or a stream of chunks when that is more than allowed. */
+typedef struct feed feed;
+cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split split, size_t memory_bytes,
+                         int max_batch, feed **out);
+void feed_destroy(feed *f); /* collective */
+int feed_is_shared(const feed *f);
+/* Announces the samples of a coming batch (streams read ahead); at most two batches ahead of feed_take. */
+cnnbn_status feed_ask(feed *f, const uint32_t *ids, size_t n);
+/* Pointers to the images, labels and ids of the oldest batch asked for; borrowed until the next take. */
+cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labels, const uint64_t **ids, size_t *n);
+void feed_forget(feed *f); /* drops what was asked for and not taken */
+
+/* ---------------------------------------------------------------- stop.c: signals and time */
+
+typedef enum stop_reason { STOP_NONE = 0, STOP_SIGNAL, STOP_TIME } stop_reason;
+void stop_install(void); /* TERM, INT, USR1 set a flag; a second INT ends at once */
+void stop_uninstall(void);
+int stop_signal(void); /* the signal that came, or 0 */
+/* Time by which to stop, as cnnbn_now_s; INFINITY: none. From max_time_s (after start_s) and SLURM_JOB_END_TIME. */
+double stop_deadline_s(double start_s, double max_time_s);
+
+/* ---------------------------------------------------------------- logs.c: CSV files */
+
+typedef struct csv_log csv_log;
+/* Opens path for writing; when keep_below >= 0, rows whose first number is smaller stay (a torn last line goes). */
+cnnbn_status csv_open(const char *path, const char *header, int64_t keep_below, csv_log **out);
+void csv_row(csv_log *log, const char *format, ...) CNNBN_PRINTF(2, 3);
+cnnbn_status csv_flush(csv_log *log); /* to the disk: before a checkpoint that counts on it */
+cnnbn_status csv_close(csv_log *log); /* NULL is fine */
+
+/* ---------------------------------------------------------------- state.c: what a checkpoint holds */
+
+typedef struct run_state {
+    int64_t epoch; /* epochs completed */
+    int64_t step;  /* steps done in the current epoch */
+    int64_t global_step;
+    int64_t epoch_samples; /* of the current epoch so far */
+    double epoch_loss_sum, epoch_hits;
+    double best;      /* of --checkpoint-best; NAN: none yet */
+    int64_t restarts; /* how often the run was resumed */
+} run_state;
+
+/* One option that decides the mathematics, as text. */
+typedef struct identity_entry {
+    char key[32];
+    char value[96];
+} identity_entry;
+enum { IDENTITY_MAX = 40 };
+typedef struct identity {
+    int n;
+    identity_entry entries[IDENTITY_MAX];
+} identity;
+
+typedef struct trainer trainer;
+
+void identity_fill(const trainer *t, const char *data_digest, identity *out);
+/* Copies weights and slots out of the net into buffers of the snapshot; meta from the state. Rank 0 only. */
+typedef struct snapshot snapshot;
+cnnbn_status snapshot_create(const trainer *t, snapshot **out);
+void snapshot_destroy(snapshot *s);
+void snapshot_take(snapshot *s, trainer *t);
+cnnbn_status snapshot_write(const snapshot *s, const char *path);
+/* Puts a checkpoint into the net and the state, after checking that it belongs to this run. Rank 0 only. */
+cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
+/* Everything restored on rank 0 to all ranks. Collective. */
+cnnbn_status state_broadcast(trainer *t);
+
+/* ---------------------------------------------------------------- saver.c: writing beside the training */
+
+typedef struct saver saver;
+typedef struct saver_job {
+    char path[4096];
+    char best_path[4096]; /* "" or a second name for the same contents */
+} saver_job;
+cnnbn_status saver_create(trainer *t, saver **out);
+/* Waits for the write before, takes a snapshot, starts writing. Returns the outcome of the write before. */
+cnnbn_status saver_submit(saver *s, trainer *t, const saver_job *job);
+cnnbn_status saver_wait(saver *s);    /* outcome of the last write */
+int saver_has_failed(saver *s);       /* without waiting; cleared by saver_wait or saver_submit */
+double saver_seconds(const saver *s); /* of the longest write so far */
+void saver_destroy(saver *s);
+
+/* ---------------------------------------------------------------- progress.c: what is seen */
+
+typedef struct progress progress;
+cnnbn_status progress_create(int quiet, int mode, progress **out);
+void progress_destroy(progress *p);
+void progress_epoch(progress *p, int64_t epoch, int64_t epochs, int64_t first_step, int64_t steps);
+void progress_step(progress *p, int64_t step, size_t images, double loss, double accuracy);
+void progress_epoch_end(progress *p, double seconds, double images_per_s, double loss, double accuracy, int has_val,
+                        double val_loss, double val_accuracy);
+void progress_clear(progress *p); /* removes an unfinished bar, so that other lines can be printed */
+
+/* ---------------------------------------------------------------- watchdog.c */
+
+typedef struct watchdog watchdog;
+cnnbn_status watchdog_start(cnnbn_comm *comm, double limit_s,
+                            watchdog **out);          /* collective; *out NULL when limit_s is 0 */
+void watchdog_stop(watchdog *w);                      /* collective; NULL is fine */
+void watchdog_net(watchdog *w, const cnnbn_net *net); /* borrows the net; NULL: none */
+/* What this rank does now ("training", "validation", ...), and the step; text must live for ever. NULL w is fine. */
+void watchdog_phase(watchdog *w, const char *phase, int64_t step);
+void watchdog_step_seconds(watchdog *w, double seconds); /* the limit grows with the slowest step */
+
+/* ---------------------------------------------------------------- evaluate.c */
+
+typedef struct evaluation_sums {
+    double loss, accuracy;
+    size_t n;
+} evaluation_sums;
+/* Whole split over all ranks; *stopped is set when a rank's stop flag ended it early (then there is no result). Collective. */
+cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_samples, int64_t *confusion,
+                            int n_classes, watchdog *w, int (*stop)(void *), void *stop_context, int *stopped,
+                            evaluation_sums *out);
+
+/* ---------------------------------------------------------------- the run */
+
+struct trainer {
+    cnnbn_comm *comm;
+    cnnbn_train_options opt; /* resolved: slices, threads filled in */
+    const cnnbn_kernels *kernels;
+    cnnbn_dataset *dataset;
+    const cnnbn_dataset_info *info;
+    char data_digest[CNNBN_DIGEST_TEXT];
+    cnnbn_model *model;
+    cnnbn_net *net;
+    feed *feeds[2];
+    uint32_t *order;
+    int64_t steps_per_epoch;
+    run_state state;
+    identity id;
+    saver *save;
+    progress *show;
+    watchdog *dog;
+    csv_log *log, *log_steps;
+    double start_s, deadline_s, last_checkpoint_s, slowest_step_s;
+    double train_s; /* spent in steps, this process */
+    int64_t train_images;
+    double epoch_s; /* of the current epoch, in steps */
+    int64_t epoch_images;
+    int stop_now; /* stop_reason agreed on by all ranks */
+    int resumed;
+};
+
+/* setup.c */
+cnnbn_status trainer_open(trainer *t);
+void trainer_close(trainer *t);
+/* header.c */
+void header_print(const trainer *t, FILE *out);
+void input_affine(const cnnbn_dataset_info *info, float *scale, float *shift);
+
+#endif

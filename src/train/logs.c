@@ -1,0 +1,112 @@
+/* CSV files. On resume the rows up to the checkpoint stay and the rest goes, so that a log has no gap, no row twice and no torn line. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cnnbn/memory.h"
+#include "internal.h"
+
+struct csv_log {
+    FILE *file;
+    char *path;
+    int failed; /* errno of the first failed write */
+};
+
+static cnnbn_status io_error(const char *path, const char *what, int error)
+{
+    return cnnbn_error(CNNBN_ERR_IO, "%s: cannot %s: %s", path, what, strerror(error));
+}
+
+/* Copies the rows that stay from the old log to `to`. */
+static void keep_rows(FILE *from, FILE *to, const char *header, int64_t keep_below)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length = getline(&line, &room, from);
+    if (length > 0 && strncmp(line, header, strlen(header)) == 0 && line[length - 1] == '\n') {
+        while ((length = getline(&line, &room, from)) > 0) {
+            char *end;
+            int64_t number = strtoll(line, &end, 10);
+            if (line[length - 1] != '\n' || end == line || *end != ',' || number >= keep_below) break;
+            (void)fputs(line, to);
+        }
+    }
+    free(line); /* getline's, not cnnbn_alloc's */
+}
+
+static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_below)
+{
+    char temporary[4200];
+    (void)snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    FILE *to = fopen(temporary, "w");
+    if (!to) return io_error(temporary, "be written", errno);
+    (void)fprintf(to, "%s\n", header);
+    FILE *from = keep_below > 0 ? fopen(path, "r") : NULL;
+    if (from) {
+        keep_rows(from, to, header, keep_below);
+        (void)fclose(from);
+    }
+    int bad = ferror(to);
+    if (fclose(to) != 0 || bad || rename(temporary, path) != 0) {
+        int error = errno;
+        (void)remove(temporary);
+        return io_error(path, "be written", error);
+    }
+    return CNNBN_OK;
+}
+
+cnnbn_status csv_open(const char *path, const char *header, int64_t keep_below, csv_log **out)
+{
+    void *memory;
+    *out = NULL;
+    CNNBN_TRY(rewrite(path, header, keep_below));
+    CNNBN_TRY(cnnbn_alloc(sizeof(csv_log), "a log", &memory));
+    csv_log *log = memory;
+    cnnbn_status status = cnnbn_strdup(path, &log->path);
+    if (status == CNNBN_OK) {
+        log->file = fopen(path, "a");
+        if (!log->file) status = io_error(path, "be written", errno);
+    }
+    if (status != CNNBN_OK) {
+        (void)(csv_close(log) == CNNBN_OK);
+        return status;
+    }
+    *out = log;
+    return CNNBN_OK;
+}
+
+void csv_row(csv_log *log, const char *format, ...)
+{
+    if (!log) return;
+    va_list args;
+    va_start(args, format);
+    if (vfprintf(log->file, format, args) < 0 && !log->failed) log->failed = errno ? errno : EIO;
+    va_end(args);
+}
+
+cnnbn_status csv_flush(csv_log *log)
+{
+    if (!log) return CNNBN_OK;
+    if (fflush(log->file) != 0 && !log->failed) log->failed = errno;
+    if (fsync(fileno(log->file)) != 0 && errno != EINVAL && errno != EROFS && !log->failed)
+        log->failed = errno; /* EINVAL: a pipe */
+    if (!log->failed) return CNNBN_OK;
+    int error = log->failed;
+    log->failed = 0;
+    return io_error(log->path, "be written", error);
+}
+
+cnnbn_status csv_close(csv_log *log)
+{
+    if (!log) return CNNBN_OK;
+    cnnbn_status status = CNNBN_OK;
+    if (log->file) {
+        status = csv_flush(log);
+        (void)fclose(log->file);
+    }
+    cnnbn_free(log->path);
+    cnnbn_free(log);
+    return status;
+}

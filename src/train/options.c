@@ -1,0 +1,29 @@
+#include <string.h>
+
+#include "internal.h"
+
+/* Keras' defaults for the optimisers and fit(), CLI's for the rest. */
+void cnnbn_train_defaults(cnnbn_train_options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->model = "keras-example";
+    o->epochs = 10;
+    o->batch_size = 32;
+    o->optimizer = (cnnbn_optimizer){.kind = CNNBN_ADAM,
+                                     .lr = 1e-3,
+                                     .beta1 = 0.9,
+                                     .beta2 = 0.999,
+                                     .epsilon = 1e-7,
+                                     .momentum = 0,
+                                     .clip = CNNBN_CLIP_NONE};
+    o->shuffle = 1;
+    o->validate = 1;
+    o->reduce = CNNBN_REDUCE_ORDERED;
+    o->kernels = "auto";
+    o->conv = CNNBN_CONV_AUTO;
+    o->checkpoint_every = 1;
+    o->checkpoint_unit = CNNBN_EVERY_EPOCHS;
+    o->keep = 3;
+    o->progress = -1;
+    o->watchdog_s = 300;
+}

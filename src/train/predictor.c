@@ -1,0 +1,167 @@
+/* A trained net for inference: evaluation over ranks, and predictions. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cnnbn/memory.h"
+#include "internal.h"
+
+struct cnnbn_predictor {
+    cnnbn_checkpoint *checkpoint;
+    cnnbn_net *net;
+    char *names_text; /* class names, cut at line ends */
+    char **names;
+    int n_names;
+};
+
+/* The file's numbers for the input, as text in meta: "0.48 0.45 0.40". */
+static int parse_floats(const cnnbn_checkpoint *c, const char *key, int n, float *out)
+{
+    const cnnbn_meta *m = cnnbn_checkpoint_meta(c, key);
+    if (!m || m->kind != CNNBN_META_TEXT || !m->text[0]) return 0;
+    char *at = m->text;
+    for (int i = 0; i < n; i++) {
+        char *end;
+        out[i] = strtof(at, &end);
+        if (end == at || !isfinite(out[i])) return 0;
+        at = end;
+    }
+    return 1;
+}
+
+static cnnbn_status split_names(cnnbn_predictor *p)
+{
+    const cnnbn_meta *m = cnnbn_checkpoint_meta(p->checkpoint, "class_names");
+    void *memory;
+    if (!m || m->kind != CNNBN_META_TEXT || !m->text[0]) return CNNBN_OK;
+    CNNBN_TRY(cnnbn_strdup(m->text, &p->names_text));
+    int n = 1;
+    for (const char *c = p->names_text; *c; c++) n += *c == '\n';
+    CNNBN_TRY(cnnbn_alloc_array((size_t)n, sizeof(char *), "class names", &memory));
+    p->names = memory;
+    for (char *at = p->names_text; at;) {
+        p->names[p->n_names++] = at;
+        at = strchr(at, '\n');
+        if (at) *at++ = '\0';
+    }
+    return CNNBN_OK;
+}
+
+static cnnbn_status make_net(cnnbn_predictor *p, cnnbn_comm *comm, const cnnbn_predictor_options *options)
+{
+    const cnnbn_kernels *kernels;
+    const cnnbn_model *model = p->checkpoint->model;
+    int channels = model->input.dim[model->input.rank - 1];
+    if (channels > 4096)
+        return cnnbn_error(CNNBN_ERR_MODEL, "%s: %d input channels; at most 4096 are supported", options->checkpoint,
+                           channels);
+    float scale[4096], shift[4096], mean[4096], std[4096];
+    CNNBN_TRY(cnnbn_kernels_get(options->kernels ? options->kernels : "auto", &kernels));
+    cnnbn_dataset_info plain = {.is_u8 = 1, .shape = {3, {1, 1, channels}}};
+    if (parse_floats(p->checkpoint, "input_mean", channels, mean)) plain.mean = mean;
+    if (parse_floats(p->checkpoint, "input_std", channels, std)) plain.std = std;
+    const cnnbn_dataset_info *data = options->data ? options->data : &plain;
+    input_affine(data, scale, shift);
+    int batch = options->batch_size > 0 ? options->batch_size : 32;
+    cnnbn_net_config config = {
+        .kernels = kernels,
+        .comm = comm,
+        .slices = 1,
+        .batch_size = (size_t)batch,
+        .threads = options->threads > 0 ? options->threads : 1,
+        .inference_only = 1,
+        .input_is_u8 = data->is_u8,
+        .input_scale = scale,
+        .input_shift = shift,
+    };
+    CNNBN_TRY(cnnbn_net_create(model, &config, &p->net));
+    for (int i = 0; i < model->n_params; i++)
+        memcpy(cnnbn_net_param(p->net, i), p->checkpoint->params[i], model->params[i].count * sizeof(float));
+    return split_names(p);
+}
+
+cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_options *options, cnnbn_predictor **out)
+{
+    void *memory = NULL;
+    *out = NULL;
+    cnnbn_blas_init();
+    cnnbn_status status = cnnbn_alloc(sizeof(cnnbn_predictor), "a predictor", &memory);
+    cnnbn_predictor *p = memory;
+    if (status == CNNBN_OK) status = cnnbn_checkpoint_read(options->checkpoint, &p->checkpoint);
+    if (status == CNNBN_OK) status = make_net(p, comm, options);
+    status = cnnbn_comm_agree(comm, status);
+    if (status != CNNBN_OK) {
+        cnnbn_predictor_destroy(p);
+        return status;
+    }
+    *out = p;
+    return CNNBN_OK;
+}
+
+void cnnbn_predictor_destroy(cnnbn_predictor *p)
+{
+    if (!p) return;
+    cnnbn_net_destroy(p->net);
+    cnnbn_checkpoint_destroy(p->checkpoint);
+    cnnbn_free(p->names_text);
+    cnnbn_free(p->names);
+    cnnbn_free(p);
+}
+
+const cnnbn_model *cnnbn_predictor_model(const cnnbn_predictor *p)
+{
+    return p->checkpoint->model;
+}
+
+const char *cnnbn_predictor_class_name(const cnnbn_predictor *p, int c)
+{
+    return c >= 0 && c < p->n_names ? p->names[c] : NULL;
+}
+
+void cnnbn_predictor_run(cnnbn_predictor *p, size_t n, const void *const *images, float *probabilities)
+{
+    cnnbn_net_infer(p->net, n, images, NULL, NULL, NULL, probabilities);
+}
+
+static cnnbn_status check_data(const cnnbn_predictor *p, const cnnbn_dataset_info *info, cnnbn_split split)
+{
+    char want[64], have[64];
+    const cnnbn_model *model = p->checkpoint->model;
+    if (model->input.rank != 3 || memcmp(model->input.dim, info->shape.dim, sizeof info->shape.dim) != 0)
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: images %s, the model wants %s", info->path,
+                           cnnbn_shape_text(info->shape, have, sizeof have),
+                           cnnbn_shape_text(model->input, want, sizeof want));
+    if (info->n[split] == 0)
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: has no %s images", info->path,
+                           split == CNNBN_TEST ? "test" : "training");
+    if (info->n_classes > cnnbn_model_n_outputs(model))
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: labels of %d classes, the model has %d outputs", info->path,
+                           info->n_classes, cnnbn_model_n_outputs(model));
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *p, cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split split,
+                                      cnnbn_evaluation *out)
+{
+    const size_t memory_limit = (size_t)1 << 30; /* more is streamed */
+    const cnnbn_dataset_info *info = cnnbn_dataset_get_info(dataset);
+    int classes = cnnbn_model_n_outputs(p->checkpoint->model), stopped;
+    memset(out, 0, sizeof *out);
+    void *memory = NULL;
+    feed *f = NULL;
+    evaluation_sums sums;
+    cnnbn_status status = check_data(p, info, split);
+    if (status == CNNBN_OK)
+        status = cnnbn_alloc_array((size_t)classes * (size_t)classes, sizeof(int64_t), "the confusion matrix", &memory);
+    status = cnnbn_comm_agree(comm, status);
+    if (status == CNNBN_OK) status = feed_create(comm, dataset, split, memory_limit, 8192, &f);
+    if (status == CNNBN_OK)
+        status = evaluate_split(p->net, comm, f, info->n[split], memory, classes, NULL, NULL, NULL, &stopped, &sums);
+    feed_destroy(f);
+    if (status != CNNBN_OK) {
+        cnnbn_free(memory);
+        return status;
+    }
+    *out = (cnnbn_evaluation){sums.n, classes, sums.loss, sums.accuracy, memory};
+    return CNNBN_OK;
+}

@@ -1,0 +1,369 @@
+/* The loop: epochs of steps, validation, checkpoints, and the ways out. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "cnnbn/log.h"
+#include "cnnbn/memory.h"
+#include "cnnbn/sampler.h"
+#include "internal.h"
+
+/* Numbers that ride on a step's reduction (route "carry"). */
+enum { FLAG_STOP, FLAG_TIME, FLAG_CHECKPOINT, FLAG_FAILED };
+
+static int is_root(const trainer *t)
+{
+    return cnnbn_comm_rank(t->comm) == 0;
+}
+
+/* ---------------------------------------------------------------- checkpoints */
+
+static cnnbn_status flush_logs(trainer *t)
+{
+    cnnbn_status status = csv_flush(t->log), other = csv_flush(t->log_steps);
+    return status != CNNBN_OK ? status : other;
+}
+
+/* A write that failed is said once; the run goes on unless --checkpoint-strict. */
+static cnnbn_status judge(trainer *t, cnnbn_status status)
+{
+    if (status == CNNBN_OK || t->opt.checkpoint_strict) return status;
+    progress_clear(t->show);
+    cnnbn_warn("checkpoint not written, training goes on: %s", cnnbn_error_message());
+    return CNNBN_OK;
+}
+
+/* Rank 0 copies the state and lets its helper write it; `final` waits for the file. Local to rank 0, called on all. */
+static cnnbn_status checkpoint(trainer *t, int final, int is_best)
+{
+    if (!t->opt.checkpoint_dir) return CNNBN_OK;
+    if (t->opt.bn_local) CNNBN_TRY(cnnbn_net_average_statistics(t->net));
+    t->last_checkpoint_s = cnnbn_now_s();
+    if (!is_root(t)) return CNNBN_OK;
+    watchdog_phase(t->dog, "checkpoint", t->state.global_step);
+    saver_job job;
+    memset(&job, 0, sizeof job);
+    cnnbn_status status = flush_logs(t);
+    if (status == CNNBN_OK)
+        status = cnnbn_checkpoint_path(t->opt.checkpoint_dir, t->state.epoch, t->state.global_step, job.path,
+                                       sizeof job.path);
+    if (status == CNNBN_OK && is_best)
+        (void)snprintf(job.best_path, sizeof job.best_path, "%s/best.h5", t->opt.checkpoint_dir);
+    if (status == CNNBN_OK) status = saver_submit(t->save, t, &job);
+    if (status == CNNBN_OK && final) status = saver_wait(t->save);
+    return final ? status : judge(t, status);
+}
+
+/* The last one of a run: its failure counts, and all ranks know. */
+static cnnbn_status last_checkpoint(trainer *t)
+{
+    return cnnbn_comm_agree(t->comm, checkpoint(t, 1, 0));
+}
+
+static int due_by_steps(const trainer *t)
+{
+    return t->opt.checkpoint_dir && t->opt.checkpoint_unit == CNNBN_EVERY_STEPS && t->opt.checkpoint_every >= 1 &&
+           t->state.global_step % (int64_t)t->opt.checkpoint_every == 0;
+}
+
+static int due_by_time(const trainer *t)
+{
+    return t->opt.checkpoint_dir && t->opt.checkpoint_unit == CNNBN_EVERY_SECONDS &&
+           cnnbn_now_s() - t->last_checkpoint_s >= t->opt.checkpoint_every;
+}
+
+static int due_by_epochs(const trainer *t)
+{
+    return t->opt.checkpoint_dir && t->opt.checkpoint_unit == CNNBN_EVERY_EPOCHS && t->opt.checkpoint_every >= 1 &&
+           t->state.epoch % (int64_t)t->opt.checkpoint_every == 0;
+}
+
+/* ---------------------------------------------------------------- a step */
+
+static int time_is_up(const trainer *t)
+{
+    /* Room for the step under way and for writing the state. */
+    double reserve = 2 * t->slowest_step_s + 2 * saver_seconds(t->save) + 1;
+    return cnnbn_now_s() + reserve > t->deadline_s;
+}
+
+static void ask_batch(trainer *t, int64_t step, cnnbn_status *status)
+{
+    size_t first, count, local_first, local_count;
+    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)step, &first, &count);
+    cnnbn_net_local_samples(t->net, count, &local_first, &local_count);
+    cnnbn_status asked = feed_ask(t->feeds[0], t->order + first + local_first, local_count);
+    if (*status == CNNBN_OK) *status = asked;
+}
+
+/* Names what was not finite, on all ranks alike: the first in forward order of the lowest rank that has it. */
+static cnnbn_status explain_nonfinite(trainer *t, double loss)
+{
+    char mine[256], step[64];
+    struct {
+        int order;
+        char text[256];
+    } found, *all;
+    void *memory;
+    memset(&found, 0, sizeof found);
+    cnnbn_net_find_nonfinite(t->net, &found.order, mine, sizeof mine);
+    memcpy(found.text, mine, sizeof found.text);
+    CNNBN_TRY(cnnbn_alloc_array((size_t)cnnbn_comm_size(t->comm), sizeof found, "a report", &memory));
+    all = memory;
+    cnnbn_status status = cnnbn_comm_gather_all(t->comm, &found, sizeof found, all);
+    int best = 0;
+    for (int r = 1; r < cnnbn_comm_size(t->comm); r++)
+        if (all[r].order < all[best].order) best = r;
+    (void)snprintf(step, sizeof step, "step %" PRId64 " (epoch %" PRId64 ")", t->state.global_step + 1,
+                   t->state.epoch + 1);
+    if (status == CNNBN_OK)
+        status = cnnbn_error(CNNBN_ERR_NONFINITE,
+                             "the loss is %g at %s; first value that is not finite: %s on rank %d. The last checkpoint "
+                             "is kept; try a smaller --lr or --clip-norm",
+                             loss, step, all[best].text[0] ? all[best].text : "the loss itself", best);
+    cnnbn_free(memory);
+    return status;
+}
+
+static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *result, size_t *n_images)
+{
+    size_t first, count, n_local;
+    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)t->state.step, &first, &count);
+    cnnbn_batch batch = {.n_global = count, .epoch = (uint64_t)t->state.epoch};
+    cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.labels, &batch.ids, &n_local);
+    if (fed == CNNBN_OK) fed = taken;
+    batch.n_local = n_local;
+    double flags[4] = {stop_signal() != 0, is_root(t) && time_is_up(t), is_root(t) && due_by_time(t),
+                       fed != CNNBN_OK ||
+                           (is_root(t) && t->opt.checkpoint_strict && t->save && saver_has_failed(t->save))};
+    if (fed != CNNBN_OK && n_local > 0 && !batch.images[0]) {
+        /* No data to compute on: the failure is agreed on before the step instead of in it. */
+        return cnnbn_comm_agree(t->comm, fed);
+    }
+    cnnbn_status status = cnnbn_net_train_step(t->net, &batch, flags, result);
+    *n_images = count;
+    if (status == CNNBN_ERR_NONFINITE) return explain_nonfinite(t, result->loss);
+    if (status != CNNBN_OK) cnnbn_comm_abort(t->comm, cnnbn_status_exit_code(status), cnnbn_error_message());
+    if (result->flags[FLAG_FAILED] > 0) {
+        if (fed == CNNBN_OK && is_root(t) && t->save) fed = saver_wait(t->save);
+        return cnnbn_comm_agree(t->comm, fed);
+    }
+    return CNNBN_OK;
+}
+
+static void count_step(trainer *t, const cnnbn_step_result *result, size_t n_images, double seconds)
+{
+    run_state *st = &t->state;
+    st->step++;
+    st->global_step++;
+    st->epoch_samples += (int64_t)n_images;
+    st->epoch_loss_sum += result->loss * (double)n_images;
+    st->epoch_hits += result->hits;
+    t->train_s += seconds;
+    t->epoch_s += seconds;
+    t->train_images += (int64_t)n_images;
+    t->epoch_images += (int64_t)n_images;
+    if (seconds > t->slowest_step_s) t->slowest_step_s = seconds;
+    watchdog_step_seconds(t->dog, seconds);
+    watchdog_phase(t->dog, "training", st->global_step);
+    double accuracy = result->hits / (double)n_images;
+    csv_row(t->log_steps, "%" PRId64 ",%.9g,%.9g\n", st->global_step - 1, result->loss, accuracy);
+    if (is_root(t)) progress_step(t->show, st->step, n_images, result->loss, accuracy);
+    if (result->flags[FLAG_STOP] > 0)
+        t->stop_now = STOP_SIGNAL;
+    else if (result->flags[FLAG_TIME] > 0)
+        t->stop_now = STOP_TIME;
+}
+
+static int limit_reached(const trainer *t)
+{
+    return t->opt.steps > 0 && t->state.global_step >= t->opt.steps;
+}
+
+static cnnbn_status train_epoch(trainer *t)
+{
+    cnnbn_status fed = CNNBN_OK;
+    int64_t last = t->steps_per_epoch, asked = t->state.step;
+    cnnbn_sampler_order(t->order, t->info->n[CNNBN_TRAIN], t->opt.seed, (uint64_t)t->state.epoch, t->opt.shuffle);
+    if (is_root(t)) progress_epoch(t->show, t->state.epoch + 1, t->opt.epochs, t->state.step, last);
+    t->epoch_s = 0;
+    t->epoch_images = 0;
+    while (t->state.step < last && !t->stop_now && !limit_reached(t)) {
+        for (; asked < last && asked < t->state.step + 2; asked++) ask_batch(t, asked, &fed);
+        double start = cnnbn_now_s();
+        cnnbn_step_result result;
+        size_t n_images = 0;
+        CNNBN_TRY(train_step(t, fed, &result, &n_images));
+        count_step(t, &result, n_images, cnnbn_now_s() - start);
+        if (t->stop_now) break;
+        if (due_by_steps(t) || result.flags[FLAG_CHECKPOINT] > 0) CNNBN_TRY(checkpoint(t, 0, 0));
+    }
+    feed_forget(t->feeds[0]);
+    return CNNBN_OK;
+}
+
+/* ---------------------------------------------------------------- the end of an epoch */
+
+static int stop_flag(void *context)
+{
+    const trainer *t = context;
+    return stop_signal() != 0 || (is_root(t) && time_is_up(t));
+}
+
+static cnnbn_status validate(trainer *t, int *has_val, evaluation_sums *val)
+{
+    int stopped = 0;
+    *has_val = 0;
+    memset(val, 0, sizeof *val);
+    if (!t->opt.validate || !t->feeds[1]) return CNNBN_OK;
+    if (t->opt.bn_local) CNNBN_TRY(cnnbn_net_average_statistics(t->net));
+    CNNBN_TRY(evaluate_split(t->net, t->comm, t->feeds[1], t->info->n[CNNBN_TEST], NULL, 0, t->dog, stop_flag, t,
+                             &stopped, val));
+    if (stopped) t->stop_now = STOP_SIGNAL;
+    *has_val = !stopped;
+    return CNNBN_OK;
+}
+
+/* Whether the epoch is the best so far by --checkpoint-best; remembers it. */
+static int note_best(trainer *t, double loss, double accuracy, const evaluation_sums *val)
+{
+    const char *what = t->opt.checkpoint_best;
+    if (!what) return 0;
+    int is_loss = strstr(what, "loss") != NULL, is_val = strncmp(what, "val_", 4) == 0;
+    double now = is_val ? (is_loss ? val->loss : val->accuracy) : (is_loss ? loss : accuracy);
+    if (!isnan(t->state.best) && (is_loss ? now >= t->state.best : now <= t->state.best)) return 0;
+    t->state.best = now;
+    return 1;
+}
+
+static void report_profile(const trainer *t)
+{
+    enum { MOST = 4096 };
+    static cnnbn_profile_row rows[MOST];
+    int n = cnnbn_net_profile_rows(t->net, rows, MOST);
+    double total = 0;
+    for (int i = 0; i < n; i++) total += rows[i].seconds;
+    (void)printf("Time of rank 0 by operation, %.3f s in operations of %.3f s in steps:\n", total, t->epoch_s);
+    for (int i = 0; i < n; i++) {
+        if (rows[i].seconds <= 0) continue;
+        (void)printf("  %-24s %-22s %9.3f s %5.1f %%", rows[i].layer, rows[i].what, rows[i].seconds,
+                     100 * rows[i].seconds / total);
+        if (rows[i].gflop > 0)
+            (void)printf("  %7.1f GFLOP/s",
+                         rows[i].gflop * (double)t->epoch_images / cnnbn_comm_size(t->comm) / rows[i].seconds);
+        (void)printf("\n");
+    }
+    (void)printf("\n");
+}
+
+static cnnbn_status end_epoch(trainer *t)
+{
+    run_state *st = &t->state;
+    int has_val;
+    evaluation_sums val;
+    double samples = st->epoch_samples ? (double)st->epoch_samples : 1;
+    double loss = st->epoch_loss_sum / samples, accuracy = st->epoch_hits / samples;
+    double speed = t->epoch_s > 0 ? (double)t->epoch_images / t->epoch_s : 0;
+    CNNBN_TRY(validate(t, &has_val, &val));
+    if (t->stop_now) return CNNBN_OK; /* the epoch's end comes again after the resume */
+    if (is_root(t)) {
+        progress_epoch_end(t->show, t->epoch_s, speed, loss, accuracy, has_val, val.loss, val.accuracy);
+        if (has_val)
+            csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, val.accuracy,
+                    val.loss, t->opt.optimizer.lr, speed, t->epoch_s);
+        else
+            csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, t->opt.optimizer.lr,
+                    speed, t->epoch_s);
+        if (t->opt.profile) report_profile(t);
+    }
+    if (t->opt.profile) cnnbn_net_profile(t->net, 1);
+    int is_best = note_best(t, loss, accuracy, &val);
+    st->epoch++;
+    st->step = 0;
+    st->epoch_samples = 0;
+    st->epoch_loss_sum = st->epoch_hits = 0;
+    if (due_by_epochs(t) || is_best) CNNBN_TRY(checkpoint(t, 0, is_best));
+    return CNNBN_OK;
+}
+
+/* ---------------------------------------------------------------- the run */
+
+static void print_summary(const trainer *t)
+{
+    char path[4096];
+    if (t->opt.quiet) return;
+    (void)printf("\nDone: %" PRId64 " epochs, %" PRId64 " steps", t->state.epoch, t->state.global_step);
+    if (t->state.restarts)
+        (void)printf(", %" PRId64 " restart%s", t->state.restarts, t->state.restarts == 1 ? "" : "s");
+    (void)printf("; %.1f s in all, peak memory %.0f MB a rank\n", cnnbn_now_s() - t->start_s,
+                 (double)cnnbn_peak_memory_bytes() / (1 << 20));
+    if (t->opt.checkpoint_dir && cnnbn_checkpoint_path(t->opt.checkpoint_dir, t->state.epoch, t->state.global_step,
+                                                       path, sizeof path) == CNNBN_OK)
+        (void)printf("Checkpoint: %s\n", path);
+    (void)printf("Training speed: %.0f images/s\n", t->train_s > 0 ? (double)t->train_images / t->train_s : 0);
+}
+
+static cnnbn_status interrupted(trainer *t)
+{
+    const char *why = t->stop_now == STOP_TIME ? "the time is up" : "stopped by a signal";
+    if (is_root(t)) progress_clear(t->show);
+    if (!t->opt.checkpoint_dir)
+        return cnnbn_error(CNNBN_ERR_INTERRUPTED, "%s; nothing was kept (no --checkpoint-dir)", why);
+    CNNBN_TRY(last_checkpoint(t));
+    return cnnbn_error(CNNBN_ERR_INTERRUPTED,
+                       "%s at epoch %" PRId64 ", step %" PRId64 "; checkpoint written, run again to go on", why,
+                       t->state.epoch + 1, t->state.step);
+}
+
+static cnnbn_status run(trainer *t)
+{
+    if (t->opt.profile) cnnbn_net_profile(t->net, 1);
+    t->last_checkpoint_s = cnnbn_now_s();
+    while (t->state.epoch < t->opt.epochs) {
+        CNNBN_TRY(train_epoch(t));
+        if (t->stop_now) return interrupted(t);
+        if (t->state.step < t->steps_per_epoch) break; /* --steps */
+        CNNBN_TRY(end_epoch(t));
+        if (t->stop_now) return interrupted(t);
+        if (limit_reached(t)) break;
+    }
+    CNNBN_TRY(last_checkpoint(t));
+    if (is_root(t)) {
+        progress_clear(t->show);
+        cnnbn_status status = flush_logs(t);
+        if (status != CNNBN_OK) cnnbn_warn("%s", cnnbn_error_message());
+        print_summary(t);
+    }
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn_train_run(cnnbn_comm *comm, const cnnbn_train_options *options)
+{
+    void *memory = NULL;
+    cnnbn_status status = cnnbn_comm_agree(comm, cnnbn_alloc(sizeof(trainer), "a run", &memory));
+    if (status != CNNBN_OK) {
+        cnnbn_free(memory);
+        return status;
+    }
+    trainer *t = memory;
+    t->comm = comm;
+    t->opt = *options;
+    t->start_s = cnnbn_now_s();
+    if (cnnbn_comm_rank(comm) != 0) cnnbn_log_set_level(CNNBN_LOG_QUIET);
+    stop_install();
+    status = trainer_open(t);
+    if (status == CNNBN_OK && is_root(t) && (!t->opt.quiet || t->opt.dry_run)) {
+        header_print(t, stdout);
+        if (t->opt.dry_run) cnnbn_net_print_plan(t->net, stdout);
+        (void)fflush(stdout);
+    }
+    if (status == CNNBN_OK && !t->opt.dry_run) status = run(t);
+    /* The message must outlive the clean-up. */
+    char message[CNNBN_ERROR_MAX];
+    (void)snprintf(message, sizeof message, "%s", cnnbn_error_message());
+    if (is_root(t) && t->show) progress_clear(t->show);
+    trainer_close(t);
+    cnnbn_free(t);
+    stop_uninstall();
+    return status == CNNBN_OK ? CNNBN_OK : cnnbn_error(status, "%s", message);
+}

@@ -1,0 +1,290 @@
+/* From options to a run that can take its first step. Everything that can fail on one rank alone is agreed on before the next
+ * collective call. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cnnbn/cnnbn_version.h"
+#include "cnnbn/log.h"
+#include "cnnbn/memory.h"
+#include "cnnbn/sampler.h"
+#include "internal.h"
+
+/* ---------------------------------------------------------------- data and model */
+
+static cnnbn_status open_data(trainer *t)
+{
+    CNNBN_TRY(cnnbn_dataset_open(t->opt.data, &t->opt.paths, &t->dataset));
+    t->info = cnnbn_dataset_get_info(t->dataset);
+    if (t->info->n[CNNBN_TRAIN] >= UINT32_MAX)
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: %zu training samples; at most %u are supported", t->opt.data,
+                           t->info->n[CNNBN_TRAIN], UINT32_MAX - 1);
+    return cnnbn_dataset_digest(t->dataset, t->data_digest);
+}
+
+static int has_ending(const char *text, const char *ending)
+{
+    size_t n = strlen(text), m = strlen(ending);
+    return n >= m && strcmp(text + n - m, ending) == 0;
+}
+
+static cnnbn_status open_model(trainer *t)
+{
+    cnnbn_model_wish wish = {t->info->shape, t->info->n_classes};
+    if (has_ending(t->opt.model, ".h5") || has_ending(t->opt.model, ".hdf5"))
+        CNNBN_TRY(cnnbn_checkpoint_read_model(t->opt.model, &t->model));
+    else
+        CNNBN_TRY(cnnbn_model_load(t->opt.model, &wish, &t->model));
+    char want[64], have[64];
+    cnnbn_shape in = t->model->input;
+    if (in.rank == 2) in = (cnnbn_shape){3, {in.dim[0], in.dim[1], 1}};
+    if (in.rank != 3 || memcmp(in.dim, t->info->shape.dim, sizeof in.dim) != 0)
+        return cnnbn_error(CNNBN_ERR_MODEL, "model %s wants input %s, the images of %s are %s", t->opt.model,
+                           cnnbn_shape_text(t->model->input, want, sizeof want), t->opt.data,
+                           cnnbn_shape_text(t->info->shape, have, sizeof have));
+    if (cnnbn_model_n_outputs(t->model) < t->info->n_classes)
+        return cnnbn_error(CNNBN_ERR_MODEL, "model %s has %d outputs, %s has labels of %d classes", t->opt.model,
+                           cnnbn_model_n_outputs(t->model), t->opt.data, t->info->n_classes);
+    return CNNBN_OK;
+}
+
+/* ---------------------------------------------------------------- resources */
+
+/* Threads of a rank: the cores of its affinity mask; when the mask is the whole host and several ranks share it, its part. */
+static int default_threads(const trainer *t)
+{
+    int allowed = cnnbn_cpu_cores_allowed(), ranks = cnnbn_comm_node_size(t->comm);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = allowed >= online && ranks > 1 ? allowed / ranks : allowed;
+    return share > 0 ? share : 1;
+}
+
+/* Half of what the kernel says is available; 1 GB where it does not say. */
+static size_t default_data_memory(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[256];
+    unsigned long kilobytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %lu kB", &kilobytes) == 1) break;
+    if (file) (void)fclose(file);
+    return kilobytes ? (size_t)kilobytes * 512 : (size_t)1 << 30;
+}
+
+static void resolve(trainer *t)
+{
+    cnnbn_train_options *o = &t->opt;
+    if (o->slices == 0) o->slices = cnnbn_slices_default(o->batch_size);
+    if (o->threads == 0) o->threads = default_threads(t);
+    if (o->data_memory_bytes == 0) o->data_memory_bytes = default_data_memory();
+    t->steps_per_epoch = (int64_t)cnnbn_sampler_steps(t->info->n[CNNBN_TRAIN], o->batch_size, o->drop_last);
+    t->state.best = (double)NAN;
+    t->deadline_s = stop_deadline_s(t->start_s, o->max_time_s);
+}
+
+static cnnbn_status check_options(const trainer *t)
+{
+    if (t->steps_per_epoch == 0)
+        return cnnbn_error(
+            CNNBN_ERR_OPTION,
+            "--drop-last: batch size %zu is greater than the %zu training samples, no step would be left",
+            t->opt.batch_size, t->info->n[CNNBN_TRAIN]);
+    if (t->opt.checkpoint_best && strncmp(t->opt.checkpoint_best, "val_", 4) == 0 &&
+        (!t->opt.validate || t->info->n[CNNBN_TEST] == 0))
+        return cnnbn_error(CNNBN_ERR_OPTION, "--checkpoint-best %s: there is no validation in this run",
+                           t->opt.checkpoint_best);
+    return CNNBN_OK;
+}
+
+/* Ranks that would compute something else are refused, by name. */
+static cnnbn_status same_everywhere(const trainer *t)
+{
+    CNNBN_TRY(cnnbn_comm_same_text(t->comm, "cnnbn version", CNNBN_VERSION));
+    CNNBN_TRY(cnnbn_comm_same_text(t->comm, "kernels (instruction set)", t->kernels->name));
+    CNNBN_TRY(cnnbn_comm_same_text(t->comm, "OpenBLAS core", cnnbn_blas_core()));
+    for (int i = 0; i < t->id.n; i++) {
+        char what[64];
+        (void)snprintf(what, sizeof what, "option %s", t->id.entries[i].key);
+        CNNBN_TRY(cnnbn_comm_same_text(t->comm, what, t->id.entries[i].value));
+    }
+    char *text = NULL;
+    cnnbn_status status = cnnbn_comm_agree(t->comm, cnnbn_model_to_json(t->model, &text));
+    if (status == CNNBN_OK) status = cnnbn_comm_same_text(t->comm, "model", text);
+    cnnbn_free(text);
+    return status;
+}
+
+static void give_advice(const trainer *t)
+{
+    if (cnnbn_comm_rank(t->comm) != 0) return;
+    int workers = cnnbn_comm_size(t->comm) * t->opt.threads, here = cnnbn_comm_node_size(t->comm) * t->opt.threads;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (here > cores)
+        cnnbn_warn("%d ranks x %d threads on a host of %ld cores: they will wait for each other",
+                   cnnbn_comm_node_size(t->comm), t->opt.threads, cores);
+    if (t->opt.slices < workers) {
+        int wanted = t->opt.slices;
+        while (wanted < workers && wanted < CNNBN_SLICES_MAX) wanted *= 2;
+        cnnbn_warn("%d slices keep %d of %d workers (ranks x threads) busy; --slices %d would use them all (it changes "
+                   "the bits of the run)",
+                   t->opt.slices, t->opt.slices, workers, wanted);
+    }
+    const char *core = cnnbn_blas_core();
+    if (strstr(t->kernels->name, "blas") && cnnbn_cpu_supports(CNNBN_ISA_AVX512) &&
+        (strcmp(core, "Haswell") == 0 || strcmp(core, "Zen") == 0))
+        cnnbn_warn("OpenBLAS runs its AVX2 core (%s) on a CPU with AVX-512: is OPENBLAS_CORETYPE set? Unset it for "
+                   "twice the speed",
+                   core);
+}
+
+/* ---------------------------------------------------------------- net */
+
+static cnnbn_status open_net(trainer *t)
+{
+    float scale[4096], shift[4096];
+    if (t->info->shape.dim[2] > 4096)
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: %d channels; at most 4096 are supported", t->opt.data,
+                           t->info->shape.dim[2]);
+    input_affine(t->info, scale, shift);
+    cnnbn_net_config config = {
+        .kernels = t->kernels,
+        .conv = t->opt.conv,
+        .comm = t->comm,
+        .reduce = t->opt.reduce,
+        .bn_local = t->opt.bn_local,
+        .slices = t->opt.slices,
+        .batch_size = t->opt.batch_size,
+        .threads = t->opt.threads,
+        .seed = t->opt.seed,
+        .input_is_u8 = t->info->is_u8,
+        .input_scale = scale,
+        .input_shift = shift,
+        .label_smoothing = (float)t->opt.label_smoothing,
+        .optimizer = t->opt.optimizer,
+    };
+    CNNBN_TRY(cnnbn_net_create(t->model, &config, &t->net));
+    cnnbn_net_init(t->net, t->opt.seed);
+    return CNNBN_OK;
+}
+
+static cnnbn_status init_from(trainer *t)
+{
+    void *memory;
+    CNNBN_TRY(cnnbn_alloc_array((size_t)t->model->n_params + 1, sizeof(float *), "weights", &memory));
+    float **params = memory;
+    for (int i = 0; i < t->model->n_params; i++) params[i] = cnnbn_net_param(t->net, i);
+    cnnbn_status status = cnnbn_checkpoint_read_weights(t->opt.init_from, t->model, params);
+    cnnbn_free(memory);
+    return status;
+}
+
+/* Rank 0 reads; its checkpoint is everybody's. */
+static cnnbn_status resume(trainer *t)
+{
+    const char *from = t->opt.resume ? t->opt.resume : t->opt.checkpoint_dir ? "auto" : "none";
+    if (strcmp(from, "none") == 0) return CNNBN_OK;
+    cnnbn_checkpoint *checkpoint = NULL;
+    char path[4096];
+    cnnbn_status status;
+    if (strcmp(from, "auto") == 0) {
+        if (!t->opt.checkpoint_dir) return cnnbn_error(CNNBN_ERR_OPTION, "--resume auto needs --checkpoint-dir");
+        status = cnnbn_checkpoint_newest(t->opt.checkpoint_dir, &checkpoint, path, sizeof path);
+    } else {
+        (void)snprintf(path, sizeof path, "%s", from);
+        status = cnnbn_checkpoint_read(path, &checkpoint);
+    }
+    if (status == CNNBN_OK && checkpoint) status = state_restore(t, checkpoint, path);
+    if (status == CNNBN_OK && checkpoint && !t->opt.quiet)
+        (void)printf("going on from %s: epoch %ld, step %ld\n", path, (long)t->state.epoch + 1, (long)t->state.step);
+    cnnbn_checkpoint_destroy(checkpoint);
+    return status;
+}
+
+static cnnbn_status start_weights(trainer *t)
+{
+    cnnbn_status status = CNNBN_OK;
+    if (cnnbn_comm_rank(t->comm) == 0) {
+        if (t->opt.checkpoint_dir) status = cnnbn_checkpoint_prepare_dir(t->opt.checkpoint_dir);
+        if (status == CNNBN_OK) status = resume(t);
+        if (status == CNNBN_OK && !t->resumed && t->opt.init_from) status = init_from(t);
+    }
+    CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
+    return state_broadcast(t);
+}
+
+static cnnbn_status open_files(trainer *t)
+{
+    if (cnnbn_comm_rank(t->comm) != 0) return CNNBN_OK;
+    if (t->opt.checkpoint_dir) CNNBN_TRY(saver_create(t, &t->save));
+    int64_t epoch = t->resumed ? t->state.epoch : -1, step = t->resumed ? t->state.global_step : -1;
+    if (t->opt.log) {
+        int has_val = t->opt.validate && t->info->n[CNNBN_TEST] > 0;
+        CNNBN_TRY(csv_open(t->opt.log,
+                           has_val ? "epoch,accuracy,loss,val_accuracy,val_loss,lr,images_per_s,seconds"
+                                   : "epoch,accuracy,loss,lr,images_per_s,seconds",
+                           epoch, &t->log));
+    }
+    if (t->opt.log_steps) CNNBN_TRY(csv_open(t->opt.log_steps, "step,loss,accuracy", step, &t->log_steps));
+    return progress_create(t->opt.quiet, t->opt.progress, &t->show);
+}
+
+static cnnbn_status open_feeds(trainer *t)
+{
+    size_t total = (t->info->n[0] + t->info->n[1]) * t->info->sample_bytes, allowed = t->opt.data_memory_bytes;
+    size_t test_bytes = t->info->n[1] * t->info->sample_bytes;
+    if (cnnbn_comm_rank(t->comm) != 0) allowed = 0;
+    CNNBN_TRY(cnnbn_comm_bcast(t->comm, &t->opt.data_memory_bytes, sizeof t->opt.data_memory_bytes,
+                               0)); /* one decision for all */
+    allowed = t->opt.data_memory_bytes;
+    size_t for_train = total <= allowed ? allowed : allowed > test_bytes ? allowed - test_bytes : allowed / 2;
+    int batch = (int)t->opt.batch_size, round = 8192;
+    CNNBN_TRY(feed_create(t->comm, t->dataset, CNNBN_TRAIN, for_train, batch, &t->feeds[0]));
+    if (t->info->n[1] == 0) return CNNBN_OK;
+    return feed_create(t->comm, t->dataset, CNNBN_TEST, total <= allowed ? allowed : allowed / 2,
+                       batch > round ? batch : round, &t->feeds[1]);
+}
+
+cnnbn_status trainer_open(trainer *t)
+{
+    cnnbn_blas_init();
+    cnnbn_status status = cnnbn_kernels_get(t->opt.kernels, &t->kernels);
+    if (status == CNNBN_OK) status = open_data(t);
+    if (status == CNNBN_OK) status = open_model(t);
+    if (status == CNNBN_OK) {
+        resolve(t);
+        identity_fill(t, t->data_digest, &t->id);
+        status = check_options(t);
+    }
+    CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
+    CNNBN_TRY(same_everywhere(t));
+    give_advice(t);
+    CNNBN_TRY(watchdog_start(t->comm, t->opt.dry_run ? 0 : t->opt.watchdog_s, &t->dog));
+    watchdog_phase(t->dog, "reading data", 0);
+    CNNBN_TRY(open_feeds(t));
+    CNNBN_TRY(cnnbn_comm_agree(t->comm, open_net(t)));
+    watchdog_net(t->dog, t->net);
+    void *memory = NULL;
+    status = cnnbn_alloc_array(t->info->n[0] + 1, sizeof(uint32_t), "the order of an epoch", &memory);
+    t->order = memory;
+    CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
+    if (t->opt.dry_run) return CNNBN_OK;
+    CNNBN_TRY(start_weights(t));
+    return cnnbn_comm_agree(t->comm, open_files(t));
+}
+
+void trainer_close(trainer *t)
+{
+    watchdog_net(t->dog, NULL);
+    watchdog_stop(t->dog);
+    saver_destroy(t->save);
+    progress_destroy(t->show);
+    (void)(csv_close(t->log) == CNNBN_OK);
+    (void)(csv_close(t->log_steps) == CNNBN_OK);
+    cnnbn_net_destroy(t->net);
+    feed_destroy(t->feeds[0]);
+    feed_destroy(t->feeds[1]);
+    cnnbn_model_destroy(t->model);
+    cnnbn_dataset_close(t->dataset);
+    cnnbn_free(t->order);
+}

@@ -1,0 +1,354 @@
+/* What a checkpoint holds beside the weights, and whether it belongs to this run. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cnnbn/cnnbn_version.h"
+#include "cnnbn/log.h"
+#include "cnnbn/memory.h"
+#include "internal.h"
+
+/* ---------------------------------------------------------------- identity */
+
+static void put(identity *id, const char *key, const char *format, ...) CNNBN_PRINTF(3, 4);
+
+static void put(identity *id, const char *key, const char *format, ...)
+{
+    if (id->n >= IDENTITY_MAX) return;
+    identity_entry *e = &id->entries[id->n++];
+    (void)snprintf(e->key, sizeof e->key, "%s", key);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(e->value, sizeof e->value, format, args);
+    va_end(args);
+}
+
+/* Everything that decides the mathematics of a run; each under the name of its option. */
+void identity_fill(const trainer *t, const char *data_digest, identity *out)
+{
+    static const char *const kinds[] = {"adam", "adamw", "sgd"};
+    static const char *const clips[] = {"none", "value", "norm", "global-norm"};
+    const cnnbn_train_options *o = &t->opt;
+    const cnnbn_optimizer *opt = &o->optimizer;
+    memset(out, 0, sizeof *out);
+    put(out, "batch-size", "%zu", o->batch_size);
+    put(out, "slices", "%d", o->slices);
+    put(out, "optimizer", "%s", kinds[opt->kind]);
+    put(out, "lr", "%.17g", opt->lr);
+    if (opt->kind == CNNBN_SGD) {
+        put(out, "momentum", "%.17g", opt->momentum);
+        put(out, "nesterov", "%d", opt->nesterov);
+    } else {
+        put(out, "beta-1", "%.17g", opt->beta1);
+        put(out, "beta-2", "%.17g", opt->beta2);
+        put(out, "epsilon", "%.17g", opt->epsilon);
+    }
+    put(out, "weight-decay", "%.17g", opt->weight_decay);
+    put(out, "clip", "%s %.17g", clips[opt->clip], opt->clip == CNNBN_CLIP_NONE ? 0.0 : opt->clip_limit);
+    put(out, "label-smoothing", "%.9g", o->label_smoothing);
+    put(out, "seed", "%" PRIu64, o->seed);
+    put(out, "shuffle", "%d", o->shuffle);
+    put(out, "drop-last", "%d", o->drop_last);
+    put(out, "bn", "%s", o->bn_local ? "local" : "sync");
+    put(out, "reduce", "%s", o->reduce == CNNBN_REDUCE_ORDERED ? "ordered" : "mpi");
+    put(out, "conv", "%s", cnnbn_conv_algo_name(o->conv));
+    put(out, "data", "%s", data_digest);
+}
+
+static int is_overridden(const char *list, const char *key)
+{
+    size_t length = strlen(key);
+    for (const char *at = list; at && *at;) {
+        size_t part = strcspn(at, ",");
+        if (part == length && strncmp(at, key, length) == 0) return 1;
+        at += part + (at[part] == ',');
+    }
+    return 0;
+}
+
+static cnnbn_status check_identity(const trainer *t, const cnnbn_checkpoint *c, const char *path)
+{
+    for (int i = 0; i < t->id.n; i++) {
+        const identity_entry *e = &t->id.entries[i];
+        char key[48];
+        (void)snprintf(key, sizeof key, "option.%s", e->key);
+        const cnnbn_meta *m = cnnbn_checkpoint_meta(c, key);
+        if (!m || m->kind != CNNBN_META_TEXT || strcmp(m->text, e->value) == 0) continue;
+        if (is_overridden(t->opt.override, e->key)) {
+            cnnbn_warn("--override %s: the checkpoint was made with %s, this run goes on with %s", e->key, m->text,
+                       e->value);
+            continue;
+        }
+        return cnnbn_error(CNNBN_ERR_OPTION,
+                           "checkpoint %s was made with %s %s, this run has %s: give the same, or --override %s to go "
+                           "on all the same, or --resume none to start anew",
+                           path, e->key, m->text, e->value, e->key);
+    }
+    const cnnbn_meta *kernels = cnnbn_checkpoint_meta(c, "kernels");
+    if (kernels && kernels->kind == CNNBN_META_TEXT && strcmp(kernels->text, t->kernels->name) != 0)
+        cnnbn_warn("checkpoint %s was made with kernels %s, this run has %s: it goes on, but not with the same bits",
+                   path, kernels->text, t->kernels->name);
+    return CNNBN_OK;
+}
+
+/* ---------------------------------------------------------------- snapshot */
+
+enum { META_MAX = IDENTITY_MAX + 32 };
+
+struct snapshot {
+    cnnbn_checkpoint file; /* borrows the buffers below */
+    float **params;
+    cnnbn_slot slots[4];
+    cnnbn_meta meta[META_MAX];
+    char *class_names; /* one a line */
+    char mean_text[512], std_text[512];
+    identity id;
+    void *memory[8];
+};
+
+static size_t trained_count(const cnnbn_model *model)
+{
+    size_t n = 0;
+    for (int i = 0; i < model->n_params; i++) n += model->params[i].trainable ? model->params[i].count : 0;
+    return n;
+}
+
+static void floats_text(const float *values, int n, char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; values && i < n && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%.9g", i ? " " : "", (double)values[i]);
+}
+
+static cnnbn_status join_class_names(const cnnbn_dataset_info *info, char **out)
+{
+    size_t bytes = 1;
+    void *memory;
+    *out = NULL;
+    for (int c = 0; info->class_names && c < info->n_classes; c++) bytes += strlen(info->class_names[c]) + 1;
+    CNNBN_TRY(cnnbn_alloc(bytes, "class names", &memory));
+    char *text = memory;
+    for (int c = 0; info->class_names && c < info->n_classes; c++) {
+        if (c) *text++ = '\n';
+        size_t length = strlen(info->class_names[c]);
+        memcpy(text, info->class_names[c], length);
+        text += length;
+    }
+    *out = memory;
+    return CNNBN_OK;
+}
+
+cnnbn_status snapshot_create(const trainer *t, snapshot **out)
+{
+    void *memory;
+    const cnnbn_model *model = t->model;
+    *out = NULL;
+    CNNBN_TRY(cnnbn_alloc(sizeof(snapshot), "a snapshot", &memory));
+    snapshot *s = memory;
+    size_t total = 0;
+    for (int i = 0; i < model->n_params; i++) total += model->params[i].count;
+    cnnbn_status status = cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(float *), "a snapshot", &s->memory[0]);
+    if (status == CNNBN_OK)
+        status = cnnbn_alloc_array(total, sizeof(float), "a snapshot of the weights", &s->memory[1]);
+    s->params = s->memory[0];
+    float *at = s->memory[1];
+    for (int i = 0; status == CNNBN_OK && i < model->n_params; i++) {
+        s->params[i] = at;
+        at += model->params[i].count;
+    }
+    s->file.n_slots = cnnbn_net_n_slots(t->net);
+    for (int k = 0; status == CNNBN_OK && k < s->file.n_slots; k++) {
+        s->slots[k].n = trained_count(model);
+        (void)snprintf(s->slots[k].name, sizeof s->slots[k].name, "%s", cnnbn_net_slot_name(t->net, k));
+        status = cnnbn_alloc_array(s->slots[k].n, sizeof(float), "a snapshot of the optimiser", &s->memory[2 + k]);
+        s->slots[k].data = s->memory[2 + k];
+    }
+    if (status == CNNBN_OK) status = join_class_names(t->info, &s->class_names);
+    if (status != CNNBN_OK) {
+        snapshot_destroy(s);
+        return status;
+    }
+    floats_text(t->info->mean, t->info->shape.dim[2], s->mean_text, sizeof s->mean_text);
+    floats_text(t->info->std, t->info->shape.dim[2], s->std_text, sizeof s->std_text);
+    s->id = t->id;
+    s->file.model = t->model;
+    s->file.params = s->params;
+    s->file.slots = s->slots;
+    s->file.meta = s->meta;
+    *out = s;
+    return CNNBN_OK;
+}
+
+void snapshot_destroy(snapshot *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < sizeof s->memory / sizeof *s->memory; i++) cnnbn_free(s->memory[i]);
+    cnnbn_free(s->class_names);
+    cnnbn_free(s);
+}
+
+static cnnbn_meta *new_meta(snapshot *s, const char *key, cnnbn_meta_kind kind)
+{
+    cnnbn_meta *m = &s->meta[s->file.n_meta++];
+    memset(m, 0, sizeof *m);
+    (void)snprintf(m->key, sizeof m->key, "%s", key);
+    m->kind = kind;
+    return m;
+}
+
+static void meta_int(snapshot *s, const char *key, int64_t value)
+{
+    new_meta(s, key, CNNBN_META_INT)->i = value;
+}
+
+static void meta_float(snapshot *s, const char *key, double value)
+{
+    new_meta(s, key, CNNBN_META_FLOAT)->f = value;
+}
+
+static void meta_text(snapshot *s, const char *key, const char *value)
+{
+    new_meta(s, key, CNNBN_META_TEXT)->text = (char *)(uintptr_t)value; /* only read */
+}
+
+static void fill_meta(snapshot *s, const trainer *t)
+{
+    const run_state *st = &t->state;
+    s->file.n_meta = 0;
+    meta_int(s, "epoch", st->epoch);
+    meta_int(s, "step", st->step);
+    meta_int(s, "global_step", st->global_step);
+    meta_int(s, "iterations", cnnbn_net_iterations(t->net));
+    meta_int(s, "epoch_samples", st->epoch_samples);
+    meta_float(s, "epoch_loss_sum", st->epoch_loss_sum);
+    meta_float(s, "epoch_hits", st->epoch_hits);
+    if (!isnan(st->best)) meta_float(s, "best", st->best);
+    meta_int(s, "restarts", st->restarts);
+    meta_int(s, "input_is_u8", t->info->is_u8);
+    meta_text(s, "input_mean", s->mean_text);
+    meta_text(s, "input_std", s->std_text);
+    meta_text(s, "class_names", s->class_names);
+    meta_text(s, "kernels", t->kernels->name);
+    meta_text(s, "written_by", "cnnbn " CNNBN_VERSION);
+    for (int i = 0; i < s->id.n; i++) {
+        char key[48];
+        (void)snprintf(key, sizeof key, "option.%s", s->id.entries[i].key);
+        meta_text(s, key, s->id.entries[i].value);
+    }
+}
+
+void snapshot_take(snapshot *s, trainer *t)
+{
+    const cnnbn_model *model = t->model;
+    for (int i = 0; i < model->n_params; i++)
+        memcpy(s->params[i], cnnbn_net_param(t->net, i), model->params[i].count * sizeof(float));
+    for (int k = 0; k < s->file.n_slots; k++) {
+        float *to = s->slots[k].data;
+        for (int i = 0; i < model->n_params; i++) {
+            const float *from = cnnbn_net_slot(t->net, k, i);
+            if (!from) continue;
+            memcpy(to, from, model->params[i].count * sizeof(float));
+            to += model->params[i].count;
+        }
+    }
+    fill_meta(s, t);
+}
+
+cnnbn_status snapshot_write(const snapshot *s, const char *path)
+{
+    return cnnbn_checkpoint_write(path, &s->file);
+}
+
+/* ---------------------------------------------------------------- restoring */
+
+static int64_t meta_get_int(const cnnbn_checkpoint *c, const char *key, int64_t fallback)
+{
+    const cnnbn_meta *m = cnnbn_checkpoint_meta(c, key);
+    return m && m->kind == CNNBN_META_INT ? m->i : fallback;
+}
+
+static double meta_get_float(const cnnbn_checkpoint *c, const char *key, double fallback)
+{
+    const cnnbn_meta *m = cnnbn_checkpoint_meta(c, key);
+    return m && m->kind == CNNBN_META_FLOAT ? m->f : fallback;
+}
+
+static cnnbn_status restore_slots(trainer *t, const cnnbn_checkpoint *c, const char *path)
+{
+    for (int k = 0; k < cnnbn_net_n_slots(t->net); k++) {
+        const char *name = cnnbn_net_slot_name(t->net, k);
+        const cnnbn_slot *slot = NULL;
+        for (int i = 0; i < c->n_slots; i++)
+            if (strcmp(c->slots[i].name, name) == 0) slot = &c->slots[i];
+        if (!slot || slot->n != trained_count(t->model)) {
+            if (is_overridden(t->opt.override, "optimizer")) continue; /* the new optimiser starts from zero */
+            return cnnbn_error(CNNBN_ERR_CHECKPOINT, "%s: optimiser state \"%s\" of %zu values expected, found %zu",
+                               path, name, trained_count(t->model), slot ? slot->n : 0);
+        }
+        const float *from = slot->data;
+        for (int i = 0; i < t->model->n_params; i++) {
+            float *to = cnnbn_net_slot(t->net, k, i);
+            if (!to) continue;
+            memcpy(to, from, t->model->params[i].count * sizeof(float));
+            from += t->model->params[i].count;
+        }
+    }
+    return CNNBN_OK;
+}
+
+cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *c, const char *path)
+{
+    if (!c->is_cnnbn)
+        return cnnbn_error(CNNBN_ERR_CHECKPOINT,
+                           "%s is a Keras file without cnnbn's training state: --init-from starts from its weights",
+                           path);
+    cnnbn_status status = cnnbn_model_same(t->model, c->model);
+    if (status != CNNBN_OK) return cnnbn_error_context(status, "checkpoint %s is of another model", path);
+    CNNBN_TRY(check_identity(t, c, path));
+    CNNBN_TRY(restore_slots(t, c, path));
+    for (int i = 0; i < t->model->n_params; i++)
+        memcpy(cnnbn_net_param(t->net, i), c->params[i], t->model->params[i].count * sizeof(float));
+    cnnbn_net_set_iterations(t->net, meta_get_int(c, "iterations", 0));
+    run_state *st = &t->state;
+    st->epoch = meta_get_int(c, "epoch", 0);
+    st->step = meta_get_int(c, "step", 0);
+    st->global_step = meta_get_int(c, "global_step", 0);
+    st->epoch_samples = meta_get_int(c, "epoch_samples", 0);
+    st->epoch_loss_sum = meta_get_float(c, "epoch_loss_sum", 0);
+    st->epoch_hits = meta_get_float(c, "epoch_hits", 0);
+    st->best = meta_get_float(c, "best", (double)NAN);
+    st->restarts = meta_get_int(c, "restarts", 0) + 1;
+    if (st->epoch < 0 || st->step < 0 || st->step > t->steps_per_epoch || st->global_step < 0)
+        return cnnbn_error(CNNBN_ERR_CHECKPOINT,
+                           "%s: epoch %" PRId64 ", step %" PRId64 " do not fit a run of %" PRId64 " steps an epoch",
+                           path, st->epoch, st->step, t->steps_per_epoch);
+    t->resumed = 1;
+    return CNNBN_OK;
+}
+
+cnnbn_status state_broadcast(trainer *t)
+{
+    struct {
+        run_state state;
+        int64_t iterations;
+        int resumed;
+    } packet;
+    memset(&packet, 0, sizeof packet);
+    packet.state = t->state;
+    packet.iterations = cnnbn_net_iterations(t->net);
+    packet.resumed = t->resumed;
+    CNNBN_TRY(cnnbn_comm_bcast(t->comm, &packet, sizeof packet, 0));
+    t->state = packet.state;
+    t->resumed = packet.resumed;
+    cnnbn_net_set_iterations(t->net, packet.iterations);
+    for (int i = 0; i < t->model->n_params; i++) {
+        size_t bytes = t->model->params[i].count * sizeof(float);
+        CNNBN_TRY(cnnbn_comm_bcast(t->comm, cnnbn_net_param(t->net, i), bytes, 0));
+        for (int k = 0; k < cnnbn_net_n_slots(t->net); k++)
+            if (cnnbn_net_slot(t->net, k, i))
+                CNNBN_TRY(cnnbn_comm_bcast(t->comm, cnnbn_net_slot(t->net, k, i), bytes, 0));
+    }
+    return CNNBN_OK;
+}

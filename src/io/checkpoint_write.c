@@ -13,6 +13,10 @@
 static const char keras_version[] = "2.15.0";
 static const char backend[] = "tensorflow";
 
+/* HDF5 tries to open what it is told to create, and would read an older checkpoint into memory: a name under which nothing can
+ * be. */
+static const char nowhere[] = "/dev/null/checkpoint";
+
 /* An object header holds at most 64 KB an attribute; Keras splits at 64,512. A variable-length string takes 16 bytes there. */
 enum { NAMES_MAX = 64512 / 16, CHUNK_BYTES = 1 << 20 };
 
@@ -196,7 +200,7 @@ static cnnbn_status write_all(image *im, cnnbn__h5_scope *scope, size_t data_byt
     (void)H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     im->links = cnnbn__h5_own(scope, H5Pcreate(H5P_LINK_CREATE));
     (void)H5Pset_create_intermediate_group(im->links, 1);
-    im->file = cnnbn__h5_own(scope, H5Fcreate(im->path, H5F_ACC_TRUNC, create, access));
+    im->file = cnnbn__h5_own(scope, H5Fcreate(nowhere, H5F_ACC_TRUNC, create, access));
     if (im->file < 0) return hdf5_failed(im, "anything");
 
     const cnnbn_checkpoint *checkpoint = im->checkpoint;

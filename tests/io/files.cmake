@@ -1,0 +1,9 @@
+cnnbn_add_test(dataset SOURCES test_dataset.c scratch.c USES io PRIVATE cnnbn_hdf5 LABELS io)
+cnnbn_add_test(stream SOURCES test_stream.c scratch.c USES io PRIVATE cnnbn_hdf5 LABELS io)
+cnnbn_add_test(checkpoint SOURCES test_checkpoint.c checkpoint_made.c scratch.c USES io PRIVATE cnnbn_hdf5 LABELS io)
+
+add_executable(checkpoint_tool checkpoint_tool.c checkpoint_made.c)
+target_link_libraries(checkpoint_tool PRIVATE cnnbn_io cnnbn_flags)
+set_target_properties(checkpoint_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+cnnbn_add_script_test(checkpoint_faults test_checkpoint_faults.sh LABELS io TIMEOUT 300
+  ENV "CNNBN_CHECKPOINT_TOOL=${CMAKE_BINARY_DIR}/tests/checkpoint_tool")

@@ -154,6 +154,27 @@ const float *core_load(const cnnbn__core *core, const cnnbn__block *block, const
     return scratch;
 }
 
+/* What to fetch meanwhile: the source behind this block, which the next one reads, and this block's outputs. */
+static void fetch_block(const cnnbn__core *core, const cnnbn__block *block, const float *x, const float *out,
+                        cnnbn__fetch *fetch)
+{
+    ptrdiff_t row = (ptrdiff_t)core->src_w * core->src_c, last = block->n0 + block->n - 1, next, ahead;
+    if (block->w < core->cols) {
+        next = (block->p0 * core->stride_h + core->off_h) * row +
+               ((ptrdiff_t)(block->q0 + block->w) * core->stride_w + core->off_w) * core->src_c;
+        ahead = (ptrdiff_t)block->w * core->stride_w * core->src_c;
+    } else {
+        int h = (block->p0 + block->h) * core->stride_h + core->off_h;
+        next = core_min(h > 0 ? h : 0, core->src_h) * row;
+        ahead = block->n > 1 ? block->n * core->src_h * row : (ptrdiff_t)block->h * core->stride_h * row;
+    }
+    fetch->read = (const char *)(x + last * core->src_h * row + (next > 0 ? next : 0));
+    fetch->read_end = fetch->read + ahead * (ptrdiff_t)sizeof *x;
+    fetch->write = (const char *)out;
+    fetch->write_end = (const char *)(out + (block->n - 1) * core->out_sample + (block->h - 1) * core->out_row +
+                                      block->w * core->out_col);
+}
+
 void core_block(const cnnbn__core *core, const cnnbn__block *block, const float *x, const cnnbn_prologue *in,
                 const float *panels, const float *bias, int relu, float *y, float *scratch)
 {
@@ -175,7 +196,11 @@ void core_block(const cnnbn__core *core, const cnnbn__block *block, const float 
                           .n_inner = core->merged ? 1 : core->taps_w,
                           .n_k = core->merged ? (ptrdiff_t)core->taps_w * core->cg : core->cg,
                           .relu = relu};
-    ptrdiff_t padded = vec_round_up(core->kg);
+    const ptrdiff_t padded = vec_round_up(core->kg), rows = tile_rows(block->w, VEC_MUL_ROWS);
+    cnnbn__fetch fetch;
+    fetch_block(core, block, x, out, &fetch);
+    fetch_over(&fetch, core->groups * ((core->kg + TILE_COLS - 1) / TILE_COLS) * block->n * block->h *
+                           ((block->w + rows - 1) / rows));
     for (ptrdiff_t g = 0; g < core->groups; g++)
         for (ptrdiff_t k = 0; k < core->kg; k += TILE_COLS) {
             ptrdiff_t cols = core->kg - k < TILE_COLS ? core->kg - k : TILE_COLS;
@@ -183,8 +208,13 @@ void core_block(const cnnbn__core *core, const cnnbn__block *block, const float 
             const float *start = bias ? bias + g * padded + k : NULL;
             for (int n = 0; n < block->n; n++)
                 for (int p = 0; p < block->h; p++)
-                    mul_panel(&m, block->w, a + n * core->win_sample + p * step + g * core->cg, panel, start,
-                              out + n * core->out_sample + p * core->out_row + g * core->kg + k, cols);
+                    for (ptrdiff_t q = 0; q < block->w; q += rows) {
+                        ptrdiff_t count = block->w - q < rows ? block->w - q : rows;
+                        mul_tiles[cols > VEC_LEN][count - 1](
+                            &m, a + n * core->win_sample + p * step + q * m.lda + g * core->cg, panel, start,
+                            out + n * core->out_sample + p * core->out_row + q * m.ldc + g * core->kg + k, cols);
+                        fetch_some(&fetch);
+                    }
         }
 }
 

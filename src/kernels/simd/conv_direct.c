@@ -165,9 +165,8 @@ static void tail_close(tail *t, int n)
     while (t->slice < t->run->n_slices && t->run->bounds[t->slice + 1] <= n) {
         size_t begin = (size_t)t->run->bounds[t->slice], samples = (size_t)t->run->bounds[t->slice + 1] - begin;
         size_t pixels = (size_t)t->pixels;
-        if (samples)
-            EW(stat_close)
-            (samples * pixels, t->K, t->args->y + begin * pixels * (size_t)t->K, t->args->stat_shift, tail_entry(t));
+        if (samples) EW(stat_close)
+        (samples * pixels, t->K, t->args->y + begin * pixels * (size_t)t->K, t->args->stat_shift, tail_entry(t));
         t->height =
             cnnbn__stack_push_f64(t->run, t->slice, t->height, 2 * (size_t)t->K, t->args->stat, t->args->stat_stride);
         t->slice++;

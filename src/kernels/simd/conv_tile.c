@@ -130,6 +130,10 @@ VEC_INLINE void tmul(const int mr, const int nv, const int cut, const cnnbn__tmu
                 VEC_OPAQUE(y);
             }
         }
+    for (int merge = 0; merge < m->merges; merge++) {
+        c -= m->below;
+        add_tile(mr, nv, acc, c, m->ldc, cols);
+    }
     store_tile(mr, nv, acc, c, m->ldc, cols);
 }
 
@@ -157,7 +161,7 @@ VEC_INLINE void tmul(const int mr, const int nv, const int cut, const cnnbn__tmu
 
 #if defined(__AVX512F__)
 #define EACH_MUL(F, nv) UP_TO_12(F, nv) F(13, nv) F(14, nv)
-#define EACH_TMUL(F, nv) UP_TO_8(F, nv)
+#define EACH_TMUL(F, nv) UP_TO_12(F, nv)
 #elif defined(__AVX2__) && defined(__FMA__)
 #define EACH_MUL(F, nv) UP_TO_6(F, nv)
 #define EACH_TMUL(F, nv) UP_TO_6(F, nv)

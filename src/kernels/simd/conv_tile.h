@@ -26,6 +26,10 @@ typedef struct cnnbn__tmul {
     ptrdiff_t lda, ldb, ldc, a_outer, a_inner, b_outer, b_inner;
     ptrdiff_t n_outer, n_inner, n_t;
     int add;
+    /* Then, for a stack of sums of slices whose top is C: add the entries one to `merges` times `below` under C, and put
+     * the sum in the place of the lowest. */
+    int merges;
+    ptrdiff_t below;
 } cnnbn__tmul;
 
 /* `cols` columns of C (and of tmul's B) exist: vectors are cut there. bias: [nv whole vectors] or NULL for zero. */
@@ -67,6 +71,29 @@ VEC_INLINE void tmul_panel(const cnnbn__tmul *m, ptrdiff_t rows, const float *a,
         ptrdiff_t n = rows - i < step ? rows - i : step;
         tiles[n - 1](m, a + i, b, c + i * m->ldc, cols);
     }
+}
+
+/* Memory that the next steps will want: fetched into L2 a few lines at a time between register tiles, where the products
+ * leave the memory idle. */
+typedef struct cnnbn__fetch {
+    const char *read, *read_end;   /* input of the next block */
+    const char *write, *write_end; /* output of this block */
+    ptrdiff_t reads, writes;       /* lines a call */
+} cnnbn__fetch;
+
+VEC_INLINE void fetch_some(cnnbn__fetch *f)
+{
+    for (ptrdiff_t i = 0; i < f->reads && f->read < f->read_end; i++, f->read += 64) __builtin_prefetch(f->read, 0, 2);
+    for (ptrdiff_t i = 0; i < f->writes && f->write < f->write_end; i++, f->write += 64)
+        __builtin_prefetch(f->write, 1, 2);
+}
+
+/* Spreads what is left over so many calls. */
+VEC_INLINE void fetch_over(cnnbn__fetch *f, ptrdiff_t calls)
+{
+    if (calls < 1) calls = 1;
+    f->reads = ((f->read_end - f->read) / 64 + calls) / calls;
+    f->writes = ((f->write_end - f->write) / 64 + calls) / calls;
 }
 
 #endif

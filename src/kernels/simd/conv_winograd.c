@@ -2,7 +2,7 @@
 #include "conv_winograd.h"
 
 enum {
-    FWD_FLOATS = 163840,    /* of V and M of a forward block: L2 */
+    FWD_FLOATS = 126976,    /* of V and M of a forward block: L2 */
     BWD_FLOATS = 262144,    /* of a backward block: each is passed over R*S*K/8 times, from L2 and L3 */
     JOIN_FLOATS = 2097152,  /* of a block of whole slices */
     LARGE_WEIGHTS = 262144, /* floats of U that no longer stay in L2: more tiles a block, or U is streamed too often */
@@ -71,7 +71,7 @@ void winograd_plan(cnnbn_conv_plan *plan)
     plan->fwd_workspace_floats =
         (size_t)(WINO_Q * (wino_plane(w.fwd_block, w.ld_c) + wino_plane(w.fwd_block, w.ld_k)) + 3 * w.cols_k);
     size_t blocks = (size_t)(WINO_Q * (wino_plane(w.bwd_block, w.ld_c) + wino_plane(w.bwd_block, w.ld_k)));
-    size_t sums = (size_t)(w.join ? (WINO_Q + 9 * CNNBN_TREE_DEPTH) * VEC_TMUL_ROWS * TILE_COLS
+    size_t sums = (size_t)(w.join ? (WINO_Q + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS
                                   : WINO_Q * wino_plane(plan->geom.C, w.cols_k));
     plan->bwd_workspace_floats = blocks + sums + (size_t)(3 * w.cols_k + 16);
 }
@@ -113,10 +113,13 @@ void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const flo
     cnnbn__wino wino;
     wino_of(plan, &wino);
     ptrdiff_t C = plan->geom.C, K = plan->geom.K;
-    int end = cnnbn_part_begin(plan->geom.C, n_parts, part + 1);
-    for (ptrdiff_t c = cnnbn_part_begin(plan->geom.C, n_parts, part); c < end; c++)
-        for (ptrdiff_t k = 0; k < K; k += VEC_LEN)
-            weights_vec(w + c * K + k, C * K, vec_lanes(K, k), prepared + panel_at(C, wino.cols_k, c, k), wino.plane_u);
+    const ptrdiff_t begin = cnnbn_part_begin(plan->geom.C, n_parts, part);
+    const ptrdiff_t end = cnnbn_part_begin(plan->geom.C, n_parts, part + 1);
+    for (ptrdiff_t panel = 0; panel < K; panel += TILE_COLS) /* panels outside: each position is written in a row */
+        for (ptrdiff_t c = begin; c < end; c++)
+            for (ptrdiff_t k = panel; k < K && k < panel + TILE_COLS; k += VEC_LEN)
+                weights_vec(w + c * K + k, C * K, vec_lanes(K, k), prepared + panel_at(C, wino.cols_k, c, k),
+                            wino.plane_u);
     if (part != 0) return;
     float *padded = prepared + WINO_Q * wino.plane_u;
     for (ptrdiff_t k = 0; k < wino.cols_k; k++) padded[k] = bias && k < K ? bias[k] : 0.0f;
@@ -128,9 +131,10 @@ void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *pr
     cnnbn__wino wino;
     wino_of(plan, &wino);
     ptrdiff_t C = plan->geom.C, K = plan->geom.K;
-    int blocks = (int)(wino.cols_k / VEC_LEN), end = cnnbn_part_begin(blocks, n_parts, part + 1);
-    for (int block = cnnbn_part_begin(blocks, n_parts, part); block < end; block++)
-        for (ptrdiff_t c = 0; c < C; c += VEC_LEN) {
+    const int blocks = (int)(wino.cols_k / VEC_LEN), begin = cnnbn_part_begin(blocks, n_parts, part);
+    const int end = cnnbn_part_begin(blocks, n_parts, part + 1);
+    for (ptrdiff_t c = 0; c < C; c += VEC_LEN)
+        for (int block = begin; block < end; block++) {
             ptrdiff_t k = (ptrdiff_t)block * VEC_LEN, n_k = vec_lanes(K, k), n_c = vec_lanes(C, c);
             if (n_c < VEC_LEN) memset(turned, 0, sizeof turned);
             for (ptrdiff_t tap = 0; tap < 9; tap++)
@@ -230,13 +234,20 @@ void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prolo
 
 /* ---------------------------------------------------------------- products */
 
-void wino_products(const cnnbn__wino_product *p)
+void wino_products(const cnnbn__wino_product *p, cnnbn__fetch *fetch)
 {
     const cnnbn__mul m = {.lda = p->lda, .ldc = p->ldc, .n_outer = 1, .n_inner = 1, .n_k = p->n_k};
+    const ptrdiff_t step = tile_rows(p->n, VEC_MUL_ROWS), panels = (p->n_cols + TILE_COLS - 1) / TILE_COLS;
+    fetch_over(fetch, WINO_Q * panels * ((p->n + step - 1) / step));
     for (ptrdiff_t q = 0; q < WINO_Q; q++)
         for (ptrdiff_t col = 0; col < p->n_cols; col += TILE_COLS) {
             ptrdiff_t cols = p->n_cols - col < TILE_COLS ? p->n_cols - col : TILE_COLS;
-            mul_panel(&m, p->n, p->a + q * p->plane_a, p->u + q * p->plane_u + col * p->n_k, NULL,
-                      p->c + q * p->plane_c + col, cols);
+            const float *u = p->u + q * p->plane_u + col * p->n_k;
+            for (ptrdiff_t i = 0; i < p->n; i += step) {
+                ptrdiff_t rows = p->n - i < step ? p->n - i : step;
+                mul_tiles[cols > VEC_LEN][rows - 1](&m, p->a + q * p->plane_a + i * p->lda, u, NULL,
+                                                    p->c + q * p->plane_c + i * p->ldc + col, cols);
+                fetch_some(fetch);
+            }
         }
 }

@@ -18,6 +18,9 @@
 
 enum { WINO_M = 4, WINO_A = 6, WINO_Q = WINO_A * WINO_A };
 
+/* Rows of a tile of dw whose 36 sums stay in L1. */
+enum { JOIN_ROWS = VEC_TMUL_ROWS < 8 ? VEC_TMUL_ROWS : 8 };
+
 typedef struct cnnbn__wino {
     const cnnbn_conv_geom *g;
     int tiles_h, tiles_w, tiles;    /* of a sample */
@@ -38,6 +41,20 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w);
 void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prologue *in, int i, int j, float *v,
                     ptrdiff_t plane);
 
+/* Rows of an [N][height][width][channels] array that the tiles [tile, tile + n) of m_rows rows each touch, `off` rows up. */
+VEC_INLINE void wino_rows(const cnnbn__wino *w, ptrdiff_t tile, ptrdiff_t n, const float *base, int height,
+                          ptrdiff_t row, int off, int m_rows, const char **begin, const char **end)
+{
+    if (n <= 0) return;
+    ptrdiff_t last = tile + n - 1, sample = height * row;
+    int from = (int)(tile % w->tiles) / w->tiles_w * WINO_M - off;
+    int to = (int)(last % w->tiles) / w->tiles_w * WINO_M - off + m_rows;
+    if (from < 0) from = 0;
+    if (to > height) to = height;
+    *begin = (const char *)(base + tile / w->tiles * sample + from * row);
+    *end = (const char *)(base + last / w->tiles * sample + to * row);
+}
+
 /* c[q] = a[q] u[q] for the 36 positions and n tiles. */
 typedef struct cnnbn__wino_product {
     ptrdiff_t n, n_k, n_cols;
@@ -48,7 +65,7 @@ typedef struct cnnbn__wino_product {
     float *c;
     ptrdiff_t ldc, plane_c;
 } cnnbn__wino_product;
-void wino_products(const cnnbn__wino_product *p);
+void wino_products(const cnnbn__wino_product *p, cnnbn__fetch *fetch);
 
 /* Distance of positions in a buffer of n rows of ld floats: an odd number of cache lines, or all 36 would share sets. */
 VEC_INLINE ptrdiff_t wino_plane(ptrdiff_t n, ptrdiff_t ld)

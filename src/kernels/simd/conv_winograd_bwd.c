@@ -4,7 +4,7 @@
 #include "stack.h"
 
 /* Float sums of dy over so many tiles of a slice are flushed to double. */
-enum { BIAS_TILES = 16 };
+enum { BIAS_TILES = 16, JOIN_STRIP = 8 * JOIN_ROWS };
 
 typedef struct backward {
     const cnnbn_conv_bwd *args;
@@ -16,6 +16,7 @@ typedef struct backward {
     float *bias;    /* [cols_k] */
     double *bias64; /* [cols_k] */
     int height_b;
+    ptrdiff_t all; /* tiles of the call */
 } backward;
 
 /* ---------------------------------------------------------------- dY */
@@ -184,13 +185,33 @@ static void zero_uncovered(const cnnbn__wino *w, float *dx)
     }
 }
 
+/* The next block's dy, which is transformed first but one. */
+static void next_dy(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
+{
+    const cnnbn_conv_geom *g = b->w->g;
+    ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
+    wino_rows(b->w, tile, n, b->args->dy, g->P, (ptrdiff_t)g->Q * g->K, 0, WINO_M, &fetch->read, &fetch->read_end);
+}
+
+static void next_x(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
+{
+    const cnnbn_conv_geom *g = b->w->g;
+    ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
+    wino_rows(b->w, tile, n, b->args->x, g->H, (ptrdiff_t)g->W * g->C, g->pad_top, WINO_A, &fetch->read,
+              &fetch->read_end);
+}
+
 /* dx of n tiles from `tile` on; V is overwritten. */
 static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
 {
     const cnnbn__wino *w = b->w;
     const cnnbn__wino_product product = {
         n, w->g->K, w->cols_c, b->m, w->ld_k, b->plane_m, b->args->prepared, w->plane_ut, b->v, w->ld_c, b->plane_v};
-    wino_products(&product);
+    cnnbn__fetch fetch = {0};
+    wino_rows(w, tile, n, b->args->dx, w->g->H, (ptrdiff_t)w->g->W * w->g->C, w->g->pad_top, WINO_A, &fetch.write,
+              &fetch.write_end);
+    next_dy(b, tile + n, &fetch);
+    wino_products(&product, &fetch);
     for (ptrdiff_t t = 0; t < n; t++) {
         cnnbn__wino_at at = wino_at(w, tile + t);
         if (at.i == 0 && at.j == 0) zero_uncovered(w, b->args->dx + at.sample * w->g->H * w->g->W * w->g->C);
@@ -223,16 +244,25 @@ VEC_INLINE void back_vec(const float *u, ptrdiff_t plane, float *dw, ptrdiff_t t
 }
 
 /* Sums of a slice: u[q] (+)= V^T M over n tiles. */
-static void add_tiles(const backward *b, ptrdiff_t n, int add)
+static void add_tiles(const backward *b, ptrdiff_t tile, ptrdiff_t n, int add)
 {
     const cnnbn__wino *w = b->w;
     const ptrdiff_t plane = wino_plane(w->g->C, w->cols_k);
     const cnnbn__tmul m = {
         .lda = w->ld_c, .ldb = w->ld_k, .ldc = w->cols_k, .n_outer = 1, .n_inner = 1, .n_t = n, .add = add};
+    const ptrdiff_t C = w->g->C, step = tile_rows(C, VEC_TMUL_ROWS);
+    cnnbn__fetch fetch = {0};
+    next_x(b, tile + n, &fetch);
+    fetch_over(&fetch, WINO_Q * ((w->cols_k + TILE_COLS - 1) / TILE_COLS) * ((C + step - 1) / step));
     for (ptrdiff_t q = 0; q < WINO_Q; q++)
         for (ptrdiff_t k = 0; k < w->cols_k; k += TILE_COLS) {
             ptrdiff_t cols = w->cols_k - k < TILE_COLS ? w->cols_k - k : TILE_COLS;
-            tmul_panel(&m, w->g->C, b->v + q * b->plane_v, b->m + q * b->plane_m + k, b->u + q * plane + k, cols);
+            for (ptrdiff_t c = 0; c < C; c += step) {
+                ptrdiff_t rows = C - c < step ? C - c : step;
+                tmul_tiles[cols > VEC_LEN][rows - 1](&m, b->v + q * b->plane_v + c, b->m + q * b->plane_m + k,
+                                                     b->u + q * plane + c * w->cols_k + k, cols);
+                fetch_some(&fetch);
+            }
         }
 }
 
@@ -257,7 +287,7 @@ static void by_slices(backward *b)
         for (ptrdiff_t tile = begin; tile < end; tile += w->bwd_block) {
             ptrdiff_t n = end - tile < w->bwd_block ? end - tile : w->bwd_block;
             transform(b, tile, n, tile - begin, 0);
-            if (b->args->dw) add_tiles(b, n, tile > begin);
+            if (b->args->dw) add_tiles(b, tile, n, tile > begin);
             if (b->args->dx) data(b, tile, n);
         }
         bias_push(b, s);
@@ -279,7 +309,7 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
 {
     const cnnbn__wino *w = b->w;
     const cnnbn_run *run = b->args->run;
-    const ptrdiff_t width = vec_round_up(cols), plane = VEC_TMUL_ROWS * TILE_COLS, entry = 9 * plane;
+    const ptrdiff_t width = vec_round_up(cols), plane = JOIN_ROWS * TILE_COLS, entry = 9 * plane;
     const ptrdiff_t tap = (ptrdiff_t)w->g->C * w->g->K;
     cnnbn__tmul m = {.lda = w->ld_c, .ldb = w->ld_k, .ldc = width, .n_outer = 1, .n_inner = 1};
     float *const lowest = b->stack;
@@ -325,6 +355,17 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
     }
 }
 
+/* Channels in strips whose V stays in L2 while all of M passes. */
+static void join_block(const backward *b, int s0, int s1, int height)
+{
+    const ptrdiff_t C = b->w->g->C, K = b->w->g->K;
+    for (ptrdiff_t c0 = 0; c0 < C; c0 += JOIN_STRIP)
+        for (ptrdiff_t k = 0; k < K; k += TILE_COLS)
+            for (ptrdiff_t c = c0; c < C && c < c0 + JOIN_STRIP; c += JOIN_ROWS)
+                join_tile(b, s0, s1, height, c, C - c < JOIN_ROWS ? C - c : JOIN_ROWS, k,
+                          K - k < TILE_COLS ? K - k : TILE_COLS);
+}
+
 /* Slices of few tiles: blocks of whole slices, so that neither the weights nor their gradient stream once a slice. */
 static void by_joining(backward *b)
 {
@@ -339,10 +380,7 @@ static void by_joining(backward *b)
             bias_push(b, s1++);
         } while (s1 < run->n_slices && (ptrdiff_t)run->bounds[s1 + 1] * w->tiles - begin <= w->bwd_block);
         if (b->args->dw) {
-            for (ptrdiff_t k = 0; k < w->g->K; k += TILE_COLS)
-                for (ptrdiff_t c = 0; c < w->g->C; c += VEC_TMUL_ROWS)
-                    join_tile(b, s0, s1, height, c, w->g->C - c < VEC_TMUL_ROWS ? w->g->C - c : VEC_TMUL_ROWS, k,
-                              w->g->K - k < TILE_COLS ? w->g->K - k : TILE_COLS);
+            join_block(b, s0, s1, height);
             for (int s = s0; s < s1; s++) height += 1 - run->n_merge[s];
         }
         if (b->args->dx) data(b, begin, (ptrdiff_t)run->bounds[s1] * w->tiles - begin);
@@ -360,7 +398,8 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.v = args->workspace + (3 * w.cols_k + 15) / 16 * 16;
     b.m = b.v + WINO_Q * b.plane_v;
     b.u = b.m + WINO_Q * b.plane_m;
-    b.stack = b.u + WINO_Q * VEC_TMUL_ROWS * TILE_COLS;
+    b.stack = b.u + WINO_Q * JOIN_ROWS * TILE_COLS;
+    b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
     bias_clear(&b);
     if (w.join)
         by_joining(&b);

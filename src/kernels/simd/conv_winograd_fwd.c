@@ -167,7 +167,12 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
         }
         const cnnbn__wino_product product = {n,         g->C, w.cols_k, v,      w.ld_c, plane_v, args->prepared,
                                              w.plane_u, m,    w.ld_k,   plane_m};
-        wino_products(&product);
+        cnnbn__fetch fetch = {0};
+        ptrdiff_t next = all - b - n < w.fwd_block ? all - b - n : w.fwd_block;
+        wino_rows(&w, b + n, next, args->x, g->H, (ptrdiff_t)g->W * g->C, g->pad_top, WINO_A, &fetch.read,
+                  &fetch.read_end);
+        wino_rows(&w, b, n, args->y, g->P, (ptrdiff_t)g->Q * g->K, 0, WINO_M, &fetch.write, &fetch.write_end);
+        wino_products(&product, &fetch);
         for (ptrdiff_t t = 0; t < n; t++) output_tile(&o, b + t, m + t * w.ld_k, plane_m);
     }
     if (args->stat) stat_close_slices(&o, N);

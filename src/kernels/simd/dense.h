@@ -7,10 +7,10 @@
 #include "ew.h"
 
 enum {
-    DENSE_K = 256,                 /* of a sum formed at once: a panel of B in L1 */
-    DENSE_LD = DENSE_K + 16,       /* rows of a block of A; no power of two, or they would share sets of the cache */
-    DENSE_ROWS = 8 * VEC_MUL_ROWS, /* samples of a block of A: in L2 */
-    DENSE_FEATURES = 128,          /* rows of dw in a block; the unit in which threads share dw */
+    DENSE_K = 256,                  /* of a sum formed at once: a panel of B in L1 */
+    DENSE_LD = DENSE_K + 16,        /* rows of a block of A; no power of two, or they would share sets of the cache */
+    DENSE_ROWS = 16 * VEC_MUL_ROWS, /* samples of a block of A: in L2 */
+    DENSE_FEATURES = 128,           /* rows of dw in a block; the unit in which threads share dw */
     DENSE_FEATURES_LD = DENSE_FEATURES + 16
 };
 

@@ -2,7 +2,7 @@
  * stays in L1, and only the run's nodes are written. */
 #include "dense.h"
 
-enum { TILE_FLOATS = VEC_TMUL_ROWS * TILE_COLS };
+enum { TILE_FLOATS = VEC_TMUL_ROWS * TILE_COLS, UNITS_FEW = 16 };
 
 static void bias_gradient(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args, double *sums)
 {
@@ -25,54 +25,98 @@ static void bias_gradient(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_we
     }
 }
 
-/* rows x cols of dw; x and dy point to sample 0 of the tile's rows and columns. */
-static void weights_tile(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args, ptrdiff_t rows,
-                         ptrdiff_t cols, const float *x, const float *dy, float *dw)
+/* A tile of the product A^T B over the samples, rows x cols, its stack in L1; returns the number of nodes that are left. Rows
+ * of the tile are whole vectors, entries TILE_FLOATS apart. */
+static int sum_tile(const cnnbn_run *run, cnnbn__tmul *m, ptrdiff_t rows, ptrdiff_t cols, const float *a,
+                    const float *b, float *stack)
 {
-    _Alignas(64) float stack[CNNBN_TREE_DEPTH][TILE_FLOATS];
-    const cnnbn_run *run = args->run;
-    const ptrdiff_t width = vec_round_up(cols), n = rows * width;
-    cnnbn__tmul m = {.lda = DENSE_FEATURES_LD, .ldb = plan->U, .ldc = width, .n_outer = 1, .n_inner = 1};
+    const ptrdiff_t width = vec_round_up(cols);
+    cnnbn__tmul_fn *const tile = tmul_tiles[width > VEC_LEN][rows - 1];
     int height = 0;
     for (int s = 0; s < run->n_slices; s++) {
         ptrdiff_t begin = run->bounds[s];
-        m.n_t = run->bounds[s + 1] - begin;
-        tmul_tiles[cols > VEC_LEN][rows - 1](&m, x + begin * DENSE_FEATURES_LD, dy + begin * plan->U, stack[height],
-                                             cols);
-        height++;
-        for (int merge = run->n_merge[s]; merge > 0; merge--, height--) {
-            float *lower = stack[height - 2];
-            const float *upper = stack[height - 1];
-            for (ptrdiff_t i = 0; i < n; i += VEC_LEN) vec_store(lower + i, vec_load(lower + i) + vec_load(upper + i));
+        m->n_t = run->bounds[s + 1] - begin;
+        m->merges = run->n_merge[s];
+        tile(m, a + begin * m->lda, b + begin * m->ldb, stack + (ptrdiff_t)height * TILE_FLOATS, width);
+        height += 1 - run->n_merge[s];
+    }
+    return height;
+}
+
+/* Many units: vectors run over them. dy: the panel's columns, packed. */
+static void units_across(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args, ptrdiff_t n_f,
+                         ptrdiff_t cols, const float *x, const float *dy, float *dw)
+{
+    _Alignas(64) float stack[CNNBN_TREE_DEPTH * TILE_FLOATS];
+    const ptrdiff_t width = vec_round_up(cols), step = tile_rows(n_f, VEC_TMUL_ROWS);
+    cnnbn__tmul m = {
+        .lda = DENSE_FEATURES_LD, .ldb = TILE_COLS, .ldc = width, .n_outer = 1, .n_inner = 1, .below = TILE_FLOATS};
+    for (ptrdiff_t f = 0; f < n_f; f += step) {
+        ptrdiff_t rows = n_f - f < step ? n_f - f : step;
+        int nodes = sum_tile(args->run, &m, rows, cols, x + f, dy, stack);
+        for (int e = 0; e < nodes; e++)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                memcpy(dw + (size_t)e * args->dw_stride + (f + i) * plan->U, stack + e * TILE_FLOATS + i * width,
+                       (size_t)cols * sizeof *dw);
+    }
+}
+
+/* Few units: vectors run over the features, and the tile is turned as it is written. */
+static void features_across(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args, ptrdiff_t n_f,
+                            const float *x, float *dw)
+{
+    _Alignas(64) float stack[CNNBN_TREE_DEPTH * TILE_FLOATS];
+    const ptrdiff_t U = plan->U, step = tile_rows(U, VEC_TMUL_ROWS);
+    for (ptrdiff_t f = 0; f < n_f; f += TILE_COLS) {
+        ptrdiff_t cols = n_f - f < TILE_COLS ? n_f - f : TILE_COLS, width = vec_round_up(cols);
+        cnnbn__tmul m = {
+            .lda = U, .ldb = DENSE_FEATURES_LD, .ldc = width, .n_outer = 1, .n_inner = 1, .below = TILE_FLOATS};
+        for (ptrdiff_t u = 0; u < U; u += step) {
+            ptrdiff_t rows = U - u < step ? U - u : step;
+            int nodes = sum_tile(args->run, &m, rows, cols, args->dy + u, x + f, stack);
+            for (int e = 0; e < nodes; e++) {
+                const float *sum = stack + e * TILE_FLOATS;
+                float *to = dw + (size_t)e * args->dw_stride + f * U + u;
+                for (ptrdiff_t j = 0; j < cols; j++)
+                    for (ptrdiff_t i = 0; i < rows; i++) to[j * U + i] = sum[i * width + j];
+            }
         }
     }
-    for (int e = 0; e < height; e++)
-        for (ptrdiff_t i = 0; i < rows; i++)
-            memcpy(dw + (size_t)e * args->dw_stride + i * plan->U, stack[e] + i * width, (size_t)cols * sizeof *dw);
 }
 
 void simd_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args)
 {
     const cnnbn_run *run = args->run;
-    int N = run->n_slices ? run->bounds[run->n_slices] : 0;
-    float *block = args->workspace;
+    const int N = run->n_slices ? run->bounds[run->n_slices] : 0, F = plan->F;
+    float *block = args->workspace, *panel = block + (ptrdiff_t)N * DENSE_FEATURES_LD;
     if (args->part == 0 && args->db) {
         double sums[TILE_COLS];
         bias_gradient(plan, args, sums);
     }
-    int blocks = (plan->F + DENSE_FEATURES - 1) / DENSE_FEATURES;
-    int end = cnnbn_part_begin(blocks, args->n_parts, args->part + 1);
+    const int blocks = (F + DENSE_FEATURES - 1) / DENSE_FEATURES;
+    const int end = cnnbn_part_begin(blocks, args->n_parts, args->part + 1);
     for (int b = cnnbn_part_begin(blocks, args->n_parts, args->part); b < end; b++) {
-        int f0 = b * DENSE_FEATURES, n_f = plan->F - f0 < DENSE_FEATURES ? plan->F - f0 : DENSE_FEATURES;
-        for (int i = 0; i < N; i++)
-            dense_load(n_f, f0, &args->in, args->x + (ptrdiff_t)i * plan->F + f0,
-                       block + (ptrdiff_t)i * DENSE_FEATURES_LD);
+        const int f0 = b * DENSE_FEATURES, n_f = F - f0 < DENSE_FEATURES ? F - f0 : DENSE_FEATURES;
+        float *dw = args->dw + (ptrdiff_t)f0 * plan->U;
+        for (ptrdiff_t i = 0; i < N; i++) {
+            const float *x = args->x + i * F + f0;
+            /* Of the next block: rows are too far apart for the CPU's own prefetcher. */
+            if (b + 1 < end)
+                for (int f = 0; f < DENSE_FEATURES; f += 16) __builtin_prefetch(x + DENSE_FEATURES + f, 0, 2);
+            dense_load(n_f, f0, &args->in, x, block + i * DENSE_FEATURES_LD);
+            for (int f = n_f; f < vec_round_up(n_f); f++) block[i * DENSE_FEATURES_LD + f] = 0.0f;
+        }
+        if (plan->U <= UNITS_FEW) {
+            features_across(plan, args, n_f, block, dw);
+            continue;
+        }
         for (ptrdiff_t u = 0; u < plan->U; u += TILE_COLS) {
             ptrdiff_t cols = plan->U - u < TILE_COLS ? plan->U - u : TILE_COLS;
-            for (ptrdiff_t f = 0; f < n_f; f += VEC_TMUL_ROWS) {
-                ptrdiff_t rows = n_f - f < VEC_TMUL_ROWS ? n_f - f : VEC_TMUL_ROWS;
-                weights_tile(plan, args, rows, cols, block + f, args->dy + u, args->dw + (f0 + f) * plan->U + u);
-            }
+            for (ptrdiff_t i = 0; i < N; i++)
+                for (ptrdiff_t j = 0; j < cols; j += VEC_LEN)
+                    vec_store(panel + i * TILE_COLS + j,
+                              vec_load_part(args->dy + i * plan->U + u + j, vec_lanes(cols, j)));
+            units_across(plan, args, n_f, cols, block, panel, dw + u);
         }
     }
 }

@@ -16,7 +16,7 @@ typedef struct product {
 void simd_dense_plan(cnnbn_dense_plan *plan)
 {
     size_t forward = (size_t)DENSE_ROWS * DENSE_LD + (size_t)DENSE_K * TILE_COLS;
-    size_t weights = (size_t)plan->max_n * DENSE_FEATURES_LD + 2 * (size_t)plan->U;
+    size_t weights = (size_t)plan->max_n * (DENSE_FEATURES_LD + TILE_COLS);
     plan->fwd_workspace_floats = forward;
     plan->bwd_workspace_floats = forward > weights ? forward : weights;
     plan->any_grouping = 1;
@@ -28,24 +28,39 @@ static void load_rows(const product *p, int i0, int n, int k0, int n_k, float *t
         dense_load(n_k, k0, p->in, p->a + (ptrdiff_t)(i0 + i) * p->n_k + k0, to);
 }
 
+/* Rows [k0, k0 + n_k) and n columns from col0 on, whole vectors of them. */
 static void pack_panel(const product *p, int k0, int n_k, int col0, int n, float *panel)
 {
-    ptrdiff_t width = vec_round_up(n);
-    for (ptrdiff_t k = 0; k < n_k; k++, panel += width) {
-        const float *from = p->b + (k0 + k) * p->b_k + col0 * p->b_col;
-        if (p->b_col == 1)
-            memcpy(panel, from, (size_t)n * sizeof *panel);
-        else
-            for (ptrdiff_t j = 0; j < n; j++) panel[j] = from[j * p->b_col];
-        for (ptrdiff_t j = n; j < width; j++) panel[j] = 0.0f;
+    const ptrdiff_t width = vec_round_up(n);
+    const float *from = p->b + k0 * p->b_k + col0 * p->b_col;
+    if (p->b_col == 1) {
+        for (ptrdiff_t k = 0; k < n_k; k++)
+            for (ptrdiff_t j = 0; j < n; j += VEC_LEN)
+                vec_store(panel + k * width + j, vec_load_part(from + k * p->b_k + j, vec_lanes(n, j)));
+        return;
     }
+    for (ptrdiff_t j = 0; j < n; j++) /* b_k == 1: read along the rows of w */
+        for (ptrdiff_t k = 0; k < n_k; k++) panel[k * width + j] = from[j * p->b_col + k];
+    for (ptrdiff_t k = 0; n < width && k < n_k; k++)
+        for (ptrdiff_t j = n; j < width; j++) panel[k * width + j] = 0.0f;
+}
+
+/* The rows of the next block of A, to be copied from memory that no prefetcher of the CPU follows: their starts are far
+ * apart. */
+static void fetch_rows(const product *p, int i0, ptrdiff_t n, int k0)
+{
+    int n_k = p->n_k - k0 < DENSE_K ? p->n_k - k0 : DENSE_K;
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (int k = 0; k < n_k; k += 16) __builtin_prefetch(p->a + (i0 + i) * p->n_k + k0 + k, 0, 2);
 }
 
 static void multiply(const product *p, float *workspace)
 {
     float *block = workspace, *panel = workspace + (ptrdiff_t)DENSE_ROWS * DENSE_LD;
-    for (int i0 = 0; i0 < p->n_rows; i0 += DENSE_ROWS) {
-        int n = p->n_rows - i0 < DENSE_ROWS ? p->n_rows - i0 : DENSE_ROWS;
+    const int most = (int)tile_rows(p->n_rows, DENSE_ROWS);
+    for (int i0 = 0; i0 < p->n_rows; i0 += most) {
+        const int n = p->n_rows - i0 < most ? p->n_rows - i0 : most;
+        const ptrdiff_t rows = tile_rows(n, VEC_MUL_ROWS);
         for (int k0 = 0; k0 < p->n_k; k0 += DENSE_K) {
             int n_k = p->n_k - k0 < DENSE_K ? p->n_k - k0 : DENSE_K;
             const cnnbn__mul m = {.lda = DENSE_LD,
@@ -61,7 +76,12 @@ static void multiply(const product *p, float *workspace)
                 float bias[TILE_COLS] = {0};
                 if (p->bias && k0 == 0) memcpy(bias, p->bias + col, (size_t)cols * sizeof *bias);
                 pack_panel(p, k0, n_k, col, cols, panel);
-                mul_panel(&m, n, block, panel, bias, p->c + (ptrdiff_t)i0 * p->n_cols + col, cols);
+                for (ptrdiff_t i = 0; i < n; i += rows) {
+                    ptrdiff_t count = n - i < rows ? n - i : rows;
+                    mul_tiles[cols > VEC_LEN][count - 1](&m, block + i * DENSE_LD, panel, bias,
+                                                         p->c + (i0 + i) * p->n_cols + col, cols);
+                    if (col == 0 && k0 + n_k < p->n_k) fetch_rows(p, i0 + (int)i, count, k0 + n_k);
+                }
             }
         }
     }

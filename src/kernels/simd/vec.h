@@ -23,7 +23,7 @@
 /* VEC_LEN: floats in a vector. VEC_MUL_ROWS: rows of a register tile C += A B of two vectors a row, VEC_TMUL_ROWS: of
  * C += A^T B. Both leave room for two vectors of B and one element of A. */
 #if defined(__AVX512F__)
-enum { VEC_LEN = 16, VEC_MUL_ROWS = 14, VEC_TMUL_ROWS = 8 };
+enum { VEC_LEN = 16, VEC_MUL_ROWS = 14, VEC_TMUL_ROWS = 12 };
 #elif defined(__AVX2__) && defined(__FMA__)
 enum { VEC_LEN = 8, VEC_MUL_ROWS = 6, VEC_TMUL_ROWS = 6 };
 #elif defined(__aarch64__)

@@ -1,5 +1,6 @@
 /* exp, expm1, tanh, sigmoid, softplus in float without calls or branches, so that loops over them vectorise.
- * Measured over their whole range against double: exp and expm1 within 2 ulp, the others within 4.
+ * Worst of 2.6 million random points against double: expm1 1 ulp, sigmoid, tanh and softplus 3 ulp on [-100, 100]; on
+ * [-10, 10] silu 3 ulp, gelu (by erfc) 4e-7 absolute but up to 122 ulp in its far negative tail.
  * NaN gives NaN, infinities their limits.
  */
 #ifndef CNNBN_EW_MATH_H

@@ -212,8 +212,8 @@ static cnnbn_status create(cnnbn_net *net)
     CNNBN_TRY(check_config(config));
     CNNBN_TRY(plan_rank(net));
     CNNBN_TRY(copy_input_affine(net));
-    CNNBN_TRY(cnnbn__net_alloc_params(net));
     CNNBN_TRY(cnnbn__net_build(net));
+    CNNBN_TRY(cnnbn__net_alloc_params(net)); /* knows from the batch norms which gradients are summed already */
     cnnbn__net_fuse(net);
     CNNBN_TRY(alloc_bns(net));
     CNNBN_TRY(cnnbn__net_emit(net, &net->infer, 0));

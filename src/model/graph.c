@@ -118,6 +118,8 @@ cnnbn_status cnnbn__graph_connect(cnnbn__graph *graph, int call, int input)
     if (c->n_inputs >= CNNBN_INPUTS_MAX)
         return cnnbn_error(CNNBN_ERR_MODEL, "layer %s has more than %d inputs", graph->model->layers[c->layer].name,
                            CNNBN_INPUTS_MAX);
+    if (++graph->n_edges > CNNBN__EDGES_MAX)
+        return cnnbn_error(CNNBN_ERR_MODEL, "more than %d connections between layers", CNNBN__EDGES_MAX);
     c->inputs[c->n_inputs++] = input;
     return CNNBN_OK;
 }

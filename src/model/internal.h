@@ -7,7 +7,7 @@
 #include "doc.h"
 #include "text.h"
 
-enum { CNNBN__LAYERS_MAX = 10000, CNNBN__CALLS_MAX = 20000, CNNBN__SHOW_MAX = 100 };
+enum { CNNBN__LAYERS_MAX = 10000, CNNBN__CALLS_MAX = 20000, CNNBN__EDGES_MAX = 100000, CNNBN__SHOW_MAX = 100 };
 
 /* ---------------------------------------------------------------- words.c: activations and initialisers by name */
 
@@ -47,7 +47,7 @@ typedef struct cnnbn__graph {
     int cap_layers, cap_calls;
     int *table; /* layer index + 1 by hash of the name; 0: free */
     int table_size;
-    int n_listed; /* layers that have their place in table */
+    int n_edges;
 } cnnbn__graph;
 
 cnnbn_status cnnbn__graph_create(cnnbn__graph *graph, const char *name) CNNBN_MUST_CHECK;

@@ -17,21 +17,10 @@ static const char *text_of(const cnnbn__node *map, const char *key)
  * inferred again, registered_name and module say where Keras finds the class, compile_config is the run's business. */
 static cnnbn_status check_outer(const cnnbn__node *node, const char *what)
 {
-    static const char *const known[] = {"module",
-                                        "class_name",
-                                        "config",
-                                        "registered_name",
-                                        "build_config",
-                                        "inbound_nodes",
-                                        "name",
-                                        "compile_config",
-                                        "keras_version",
-                                        "backend",
-                                        "trainable",
-                                        "shared_object_id",
-                                        "input_spec",
-                                        "activity_regularizer",
-                                        NULL};
+    static const char *const known[] = {
+        "module", "class_name",     "config",        "registered_name", "build_config",     "inbound_nodes",
+        "name",   "compile_config", "keras_version", "backend",         "shared_object_id", "input_spec",
+        NULL};
     for (const cnnbn__node *n = node->first; n; n = n->next) {
         int k = 0;
         while (known[k] && strcmp(known[k], n->key) != 0) k++;
@@ -147,17 +136,19 @@ static cnnbn_status find_tensor(const cnnbn__graph *graph, const cnnbn__node *li
     return cnnbn_error(CNNBN_ERR_MODEL, "no layer's output is called %s", cnnbn__node_show(list, shown, sizeof shown));
 }
 
-/* Arguments of a call: training and mask at null change nothing. */
-static cnnbn_status check_kwargs(const cnnbn__node *kwargs)
+/* Arguments of a call. mask and training at null change nothing. Keras 3 writes training: false for a Dropout that was never
+ * told so, and its Functional model overrides it at run time; in Keras 2 the same words freeze the layer. */
+static cnnbn_status check_kwargs(const cnnbn__node *kwargs, int keras3)
 {
     char shown[CNNBN__SHOW_MAX];
     for (const cnnbn__node *n = kwargs && kwargs->kind == CNNBN__MAP ? kwargs->first : NULL; n; n = n->next) {
-        int known = strcmp(n->key, "training") == 0 || strcmp(n->key, "mask") == 0;
-        if (!known || !cnnbn__node_is_null(n))
-            return cnnbn_error(CNNBN_ERR_MODEL,
-                               "is called with %.60s = %s, which is not supported; for a frozen "
-                               "BatchNormalization set trainable to false",
-                               n->key, cnnbn__node_show(n, shown, sizeof shown));
+        int training = strcmp(n->key, "training") == 0, truth = 1;
+        if ((training || strcmp(n->key, "mask") == 0) && cnnbn__node_is_null(n)) continue;
+        if (training && keras3 && cnnbn__node_to_bool(n, &truth) && !truth) continue;
+        return cnnbn_error(CNNBN_ERR_MODEL,
+                           "is called with %.60s = %s, which is not supported; for a frozen BatchNormalization set "
+                           "trainable to false",
+                           n->key, cnnbn__node_show(n, shown, sizeof shown));
     }
     return CNNBN_OK;
 }
@@ -185,13 +176,13 @@ static cnnbn_status connect_args(cnnbn__graph *graph, int call, const cnnbn__nod
 static cnnbn_status connect_node(cnnbn__graph *graph, int call, const cnnbn__node *node)
 {
     if (node->kind == CNNBN__MAP) { /* Keras 3 */
-        CNNBN_TRY(check_kwargs(cnnbn__node_get(node, "kwargs")));
+        CNNBN_TRY(check_kwargs(cnnbn__node_get(node, "kwargs"), 1));
         return connect_args(graph, call, cnnbn__node_get(node, "args"), 0);
     }
     for (const cnnbn__node *tensor = node->first; tensor; tensor = tensor->next) { /* Keras 2 */
         int input;
         CNNBN_TRY(find_tensor(graph, tensor, &input));
-        CNNBN_TRY(check_kwargs(cnnbn__node_at(tensor, 3)));
+        CNNBN_TRY(check_kwargs(cnnbn__node_at(tensor, 3), 0));
         CNNBN_TRY(cnnbn__graph_connect(graph, call, input));
     }
     return CNNBN_OK;

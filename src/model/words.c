@@ -135,6 +135,15 @@ static int scaling_kind(const cnnbn__node *config)
     return -1;
 }
 
+/* A seed of its own means nothing here: weights come from --seed and their names. Keras 3.15 writes input_axes and
+ * output_axes, null unless the fans are to be counted in another way. */
+static int inert_init_key(const cnnbn__node *member)
+{
+    if (strcmp(member->key, "seed") == 0 || strcmp(member->key, "dtype") == 0) return 1;
+    return (strcmp(member->key, "input_axes") == 0 || strcmp(member->key, "output_axes") == 0) &&
+           cnnbn__node_is_null(member);
+}
+
 static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word *word, cnnbn_init *out)
 {
     if (!config || config->kind != CNNBN__MAP) return CNNBN_OK;
@@ -147,8 +156,7 @@ static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word 
             if (!cnnbn__node_to_float(n, value) || isinf(*value))
                 return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s: %s = %s, a number is expected", word->class_name,
                                    n->key, cnnbn__node_show(n, shown, sizeof shown));
-        } else if (strcmp(n->key, "seed") != 0 && strcmp(n->key, "dtype") != 0) {
-            /* A seed of its own means nothing here: weights come from --seed and their names. */
+        } else if (!inert_init_key(n)) {
             return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s has no argument %.60s", word->class_name, n->key);
         }
     }

@@ -91,7 +91,9 @@ void cnnbn__write_args(cnnbn__text *text, const cnnbn_layer *layer, int keras, i
     for (int i = 0; i < type->n_args; i++) {
         const cnnbn_arg_spec *spec = &type->args[i];
         const char *name = spec->name;
-        if (cnnbn__arg_is_default(spec, &layer->args[i])) continue;
+        /* pool_size has no default in Keras 3's AveragePooling2D. */
+        int wanted = keras && strcmp(name, "pool_size") == 0;
+        if (!wanted && cnnbn__arg_is_default(spec, &layer->args[i])) continue;
         if (keras && strcmp(name, "unbiased") == 0) continue; /* ours alone */
         /* Keras 2 knows only alpha, Keras 3 takes it for negative_slope. */
         if (keras && strcmp(type->name, "LeakyReLU") == 0) name = "alpha";

@@ -1,0 +1,169 @@
+/* model: each layer is lowered to the operations that compute it. A builder that writes down what it is told. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "cnnbn/layer.h"
+
+typedef struct recorder {
+    cnnbn_builder base;
+    char text[2000];
+    int n_values;
+} recorder;
+
+static int note(cnnbn_builder *b, const char *format, ...) CNNBN_PRINTF(2, 3);
+static int note(cnnbn_builder *b, const char *format, ...)
+{
+    recorder *r = (recorder *)b;
+    size_t used = strlen(r->text);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(r->text + used, sizeof r->text - used, format, args);
+    va_end(args);
+    used = strlen(r->text);
+    (void)snprintf(r->text + used, sizeof r->text - used, "=%d; ", r->n_values);
+    return r->n_values++;
+}
+
+static int op_conv2d(cnnbn_builder *b, int x, const cnnbn_window *w, int filters, int groups, int kernel, int bias)
+{
+    return note(b, "conv %d %dx%d/%d,%d*%d,%d +%d,%d ->%dx%d K%d g%d w%d b%d", x, w->R, w->S, w->stride_h, w->stride_w,
+                w->dil_h, w->dil_w, w->pad_top, w->pad_left, w->P, w->Q, filters, groups, kernel, bias);
+}
+static int op_dense(cnnbn_builder *b, int x, int units, int kernel, int bias)
+{
+    return note(b, "dense %d %d w%d b%d", x, units, kernel, bias);
+}
+static int op_batchnorm(cnnbn_builder *b, int x, int gamma, int beta, int mean, int variance, double momentum,
+                        double epsilon, int frozen, int unbiased)
+{
+    return note(b, "bn %d %d %d %d %d %g %g %d %d", x, gamma, beta, mean, variance, momentum, epsilon, frozen,
+                unbiased);
+}
+static int op_activation(cnnbn_builder *b, int x, cnnbn_activation a)
+{
+    return note(b, "act %d %d %g %g %g", x, (int)a.kind, (double)a.p0, (double)a.p1, (double)a.p2);
+}
+static int op_softmax(cnnbn_builder *b, int x)
+{
+    return note(b, "softmax %d", x);
+}
+static int op_maxpool(cnnbn_builder *b, int x, const cnnbn_window *w)
+{
+    return note(b, "max %d %dx%d/%d,%d +%d,%d ->%dx%d", x, w->R, w->S, w->stride_h, w->stride_w, w->pad_top,
+                w->pad_left, w->P, w->Q);
+}
+static int op_avgpool(cnnbn_builder *b, int x, const cnnbn_window *w)
+{
+    return note(b, "avg %d %dx%d/%d,%d +%d,%d ->%dx%d", x, w->R, w->S, w->stride_h, w->stride_w, w->pad_top,
+                w->pad_left, w->P, w->Q);
+}
+static int op_global(cnnbn_builder *b, int x, int keepdims)
+{
+    return note(b, "global %d %d", x, keepdims);
+}
+static int op_dropout(cnnbn_builder *b, int x, double rate)
+{
+    return note(b, "drop %d %g", x, rate);
+}
+static int op_reshape(cnnbn_builder *b, int x, cnnbn_shape shape)
+{
+    char text[48];
+    return note(b, "reshape %d %s", x, cnnbn_shape_text(shape, text, sizeof text));
+}
+static int op_add(cnnbn_builder *b, int n, const int *x)
+{
+    return note(b, "add %d: %d %d", n, x[0], x[1]);
+}
+static int op_concat(cnnbn_builder *b, int n, const int *x)
+{
+    return note(b, "concat %d: %d %d", n, x[0], x[1]);
+}
+
+static const cnnbn_builder_ops ops = {op_conv2d,  op_dense,  op_batchnorm, op_activation, op_softmax, op_maxpool,
+                                      op_avgpool, op_global, op_dropout,   op_reshape,    op_add,     op_concat};
+
+/* As nn does it: calls in order, values by call. Value 0 is the input. */
+static void lowers_to(const char *layers, const char *expected)
+{
+    char text[500];
+    (void)snprintf(text, sizeof text, "input: [7, 10, 4]\nlayers:\n%s", layers);
+    cnnbn_model *m = NULL;
+    check_ok(cnnbn_model_from_text(text, strlen(text), "test", NULL, &m));
+    recorder r = {{&ops, m}, "", 1};
+    int values[32] = {0};
+    for (int c = 1; c < m->n_calls; c++) {
+        const cnnbn_call *call = &m->calls[c];
+        int in[CNNBN_INPUTS_MAX];
+        cnnbn_shape shapes[CNNBN_INPUTS_MAX];
+        for (int i = 0; i < call->n_inputs; i++) {
+            in[i] = values[call->inputs[i]];
+            shapes[i] = m->calls[call->inputs[i]].shape;
+        }
+        const cnnbn_layer *layer = &m->layers[call->layer];
+        values[c] = layer->type->lower(layer, &r.base, call->n_inputs, in, shapes, call->shape);
+    }
+    assert_string_equal(r.text, expected);
+    cnnbn_model_destroy(m);
+}
+
+static void convolutions(void **state)
+{
+    (void)state;
+    lowers_to("- Conv2D: {filters: 6, kernel_size: [3, 2], strides: [2, 3], padding: same, activation: relu}",
+              "conv 0 3x2/2,3*1,1 +1,0 ->4x4 K6 g1 w0 b1=1; act 1 1 0 0 0=2; ");
+    lowers_to("- Conv2D: {filters: 6, kernel_size: 3, groups: 2, use_bias: false, dilation_rate: 2}",
+              "conv 0 3x3/1,1*2,2 +0,0 ->3x6 K6 g2 w0 b-1=1; ");
+    lowers_to("- DepthwiseConv2D: {kernel_size: 3, depth_multiplier: 2, activation: softmax}",
+              "conv 0 3x3/1,1*1,1 +0,0 ->5x8 K8 g4 w0 b1=1; softmax 1=2; ");
+}
+
+static void normalisation_and_dense(void **state)
+{
+    (void)state;
+    lowers_to(
+        "- BatchNormalization\n- BatchNormalization: {scale: false, momentum: 0.9, epsilon: 0.5, unbiased: true}\n"
+        "- BatchNormalization: {center: false, trainable: false}",
+        "bn 0 0 1 2 3 0.99 0.001 0 0=1; bn 1 -1 4 5 6 0.9 0.5 0 1=2; bn 2 7 -1 8 9 0.99 0.001 1 0=3; ");
+    lowers_to("- Flatten\n- Dense: {units: 3, activation: softmax}\n- Dense: {units: 2, use_bias: false}",
+              "reshape 0 (280)=1; dense 1 3 w0 b1=2; softmax 2=3; dense 3 2 w2 b-1=4; ");
+}
+
+static void activations(void **state)
+{
+    (void)state;
+    char expected[200];
+    (void)snprintf(expected, sizeof expected,
+                   "act 0 %d 0 0 0=1; act 1 %d 6 0 0=2; act 2 %d 0.3 0 0=3; act 3 %d 2 0 0=4; softmax 4=5; ",
+                   CNNBN_ACT_RELU, CNNBN_ACT_RELU_GENERAL, CNNBN_ACT_LEAKY_RELU, CNNBN_ACT_ELU);
+    lowers_to("- ReLU\n- ReLU: {max_value: 6}\n- LeakyReLU\n- ELU: {alpha: 2}\n- Softmax", expected);
+    (void)snprintf(expected, sizeof expected,
+                   "act 0 %d inf 0.5 1=1; act 1 %d 0.2 0 0=2; act 2 %d 0 0 0=3; act 3 %d 0 0 0=4; ",
+                   CNNBN_ACT_RELU_GENERAL, CNNBN_ACT_LEAKY_RELU, CNNBN_ACT_GELU, CNNBN_ACT_SILU);
+    lowers_to("- ReLU: {negative_slope: 0.5, threshold: 1}\n- Activation: {activation: leaky_relu}\n"
+              "- Activation: {activation: gelu}\n- Activation: {activation: silu}\n- Activation: {activation: linear}",
+              expected);
+}
+
+static void the_rest(void **state)
+{
+    (void)state;
+    lowers_to("- MaxPooling2D: {padding: same}\n- AveragePooling2D: {pool_size: [1, 3], strides: 2}\n"
+              "- GlobalAveragePooling2D: {keepdims: true}",
+              "max 0 2x2/2,2 +0,0 ->4x5=1; avg 1 1x3/2,2 +0,0 ->2x2=2; global 2 1=3; ");
+    lowers_to("- Dropout: {rate: 0.5, name: d}\n- Dropout: {rate: 0}\n- Add: {from: [dropout, input]}\n"
+              "- Concatenate: {from: [add, d]}\n- Reshape: {target_shape: [10, -1]}",
+              "drop 0 0.5=1; add 2: 1 0=2; concat 2: 2 1=3; reshape 3 (10, 56)=4; ");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions),
+        cmocka_unit_test(normalisation_and_dense),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(the_rest),
+    };
+    return cmocka_run_group_tests_name("model_lower", tests, NULL, NULL);
+}

@@ -1,0 +1,187 @@
+/* model: what is refused, and what the message says. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "cnnbn/model.h"
+
+static void refused(const char *text, const char *message)
+{
+    cnnbn_model *m = NULL;
+    check_status(cnnbn_model_from_text(text, strlen(text), "m.yaml", NULL, &m), CNNBN_ERR_MODEL, message);
+    assert_null(m);
+    assert_memory_equal(cnnbn_error_message(), "m.yaml: ", 8);
+}
+
+/* The layers of a text whose input is (8, 8, 4). */
+static void layers_refused(const char *layers, const char *message)
+{
+    char text[600];
+    (void)snprintf(text, sizeof text, "input: [8, 8, 4]\nlayers:\n%s\n", layers);
+    refused(text, message);
+}
+
+static void arguments(void **state)
+{
+    (void)state;
+    layers_refused("- Conv3D: {filters: 2}", "Conv3D is not a layer that is known here; known are Conv2D");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, colour: red}",
+                   "Conv2D: argument colour = red: Conv2D has no such argument here; it has filters");
+    layers_refused("- Conv2D: {filters: 2}", "Conv2D: argument kernel_size is missing");
+    layers_refused("- Conv2D: {filters: 0, kernel_size: 3, name: c}",
+                   "layer c (Conv2D): argument filters = 0: expected 1 to");
+    layers_refused("- Conv2D: {filters: 2.5, kernel_size: 3}", "argument filters = 2.5: expected an integer");
+    layers_refused("- Conv2D: {filters: '2', kernel_size: 3}", "argument filters = \"2\": expected an integer");
+    layers_refused("- Conv2D: {filters: 99999999999, kernel_size: 3}", "argument filters = 99999999999");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: [3, 3, 3]}", "argument kernel_size = [3, 3, 3]: expected");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, padding: full}",
+                   "argument padding = full: expected one of valid, same");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, use_bias: 1}",
+                   "argument use_bias = 1: expected true or false");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, activation: mish}", "activation mish is not supported");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: orthogonal}", "initialiser orthogonal");
+    layers_refused(
+        "- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: {class_name: RandomNormal, config: {stddev: -1}}}",
+        "stddev -1 is below zero");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, data_format: channels_first}",
+                   "argument data_format = channels_first is not supported");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_regularizer: l2}", "see --weight-decay");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, dtype: mixed_float16}", "cnnbn computes in float32");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, groups: 3}",
+                   "groups = 3 must divide the input's 4 channels");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, strides: 2, dilation_rate: 2}", "one of them is 1");
+    layers_refused("- LeakyReLU: {alpha: 0.1, negative_slope: 0.1}", "argument negative_slope is there twice");
+    layers_refused("- Dropout: {rate: 1.5}", "argument rate = 1.5: expected 0 to 1");
+    layers_refused("- Dropout: {rate: .nan}", "argument rate = .nan: expected a number");
+    layers_refused("- Dropout: 0.5", "arguments 0.5: expected a map");
+    layers_refused("- BatchNormalization: {axis: 1}", "only the last axis (-1, or 3 for input (8, 8, 4))");
+    layers_refused("- BatchNormalization: {renorm: true}", "batch renormalisation is not supported");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, trainable: 3}", "argument trainable = 3");
+}
+
+static void epsilon_must_be_positive(void **state)
+{
+    (void)state;
+    layers_refused("- BatchNormalization: {name: first, epsilon: 0}",
+                   "layer first (BatchNormalization): argument epsilon = 0: must be greater than zero");
+    layers_refused("- BatchNormalization: {epsilon: -0.001}",
+                   "layer batch_normalization (BatchNormalization): argument epsilon = -0.001");
+    layers_refused("- BatchNormalization: {epsilon: 1e-60}", "must be greater than zero"); /* zero as a float */
+}
+
+static void shapes(void **state)
+{
+    (void)state;
+    layers_refused("- Conv2D: {filters: 32, kernel_size: 6}\n- Conv2D: {filters: 2, kernel_size: 5}",
+                   "m.yaml: layer conv2d_1 (Conv2D): kernel 5x5 does not fit input (3, 3, 32)");
+    layers_refused("- Dense: {units: 2}", "layer dense (Dense): expects a flat input, found (8, 8, 4): add a Flatten");
+    layers_refused("- Flatten\n- Conv2D: {filters: 2, kernel_size: 3}",
+                   "expects an input of (height, width, channels)");
+    layers_refused("- Reshape: {target_shape: [3, -1]}", "does not hold the 256 values of input (8, 8, 4)");
+    layers_refused("- Reshape: {target_shape: [-1, -1]}", "only one dimension can be -1");
+    layers_refused("- MaxPooling2D: {name: p}\n- Add: {from: [p, input]}",
+                   "inputs (4, 4, 4) and (8, 8, 4) do not meet");
+    layers_refused("- Flatten: {name: f}\n- Concatenate: {from: [f, input]}", "do not meet");
+    layers_refused("- Add", "layer add (Add): has 1 inputs, expected at least 2");
+    layers_refused("- Flatten: {from: [input, input]}", "has 2 inputs, expected 1");
+    layers_refused("- Flatten\n- Dense: {units: 16777216}", "weight kernel is too large");
+    refused("input: [60000, 60000, 3]\nlayers: [Flatten]", "is too large");
+    refused("input: [0, 3, 3]\nlayers: [Flatten]", "dimensions must be at least 1");
+    refused("input: [1, 2, 3, 4]\nlayers: [Flatten]", "input shape [1, 2, 3, 4]: expected 1 to 3 dimensions");
+    refused("layers: [Flatten]", "input: is missing");
+    refused("input: [null, 28, 1]\nlayers: [Flatten]", "leaves dimension 1 open");
+}
+
+static void graphs(void **state)
+{
+    (void)state;
+    layers_refused("- Flatten: {from: nobody}", "there is no layer nobody");
+    layers_refused("- ReLU: {name: a, from: b}\n- ReLU: {name: b, from: a}", "cycle through");
+    layers_refused("- ReLU: {name: a, from: a}", "cycle through a and a");
+    layers_refused("- ReLU: {name: a}\n- ReLU: {name: a}", "the name a is used twice");
+    layers_refused("- ReLU: {name: input}", "the name input is used twice");
+    layers_refused("- ReLU: {name: a}\n- ReLU: {name: b, from: input}", "layer a does not lead to the output b");
+    layers_refused("- again: {layer: nobody}", "again: there is no layer nobody");
+    layers_refused("- Conv2D: {name: c, filters: 2, kernel_size: 3}\n- again: {layer: c}",
+                   "is used twice, on inputs (8, 8, 4) and (6, 6, 2)");
+    layers_refused("- {Flatten: {}, Dense: {units: 2}}", "one layer is expected");
+    layers_refused("- [Flatten]", "expected a layer, such as");
+    refused("input: [8]\nlayers: []", "layers: expected a list of layers");
+    refused("input: [8]\nlayer: [Flatten]", "layer: expected name, input");
+    refused("[1, 2]", "expected a map with");
+    char text[400];
+    (void)snprintf(text, sizeof text, "input: [8]\nlayers:\n- Flatten: {name: %0200d}", 7);
+    refused(text, "has 200 bytes; 1 to 127 are allowed");
+}
+
+static void texts(void **state)
+{
+    (void)state;
+    refused("", "the text is empty");
+    refused(" \n", "the text is empty");
+    refused("# nothing\n", "the text is empty");
+    refused("input: [8", "not valid YAML or JSON");
+    refused("{\"class_name\": \"Sequential\"", "not valid YAML or JSON");
+    refused("input: [8]\ninput: [9]\nlayers: [Flatten]", "key \"input\" is there twice");
+    refused("a: &x [1]\nb: *x", "anchors (&) and aliases (*) are not taken");
+    refused("input: !!python/object [8]", "tags (!) are not taken");
+    refused("input: [8]\n---\ninput: [9]", "a second document");
+    refused("{[1]: 2}", "a key must be a word");
+    char deep[200];
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = '\0';
+    refused(deep, "nested deeper than 48");
+}
+
+static void keras(void **state)
+{
+    (void)state;
+#define LAYER(type, config) "{\"class_name\": \"" type "\", \"config\": {" config "}}"
+#define MODEL(layers) "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"m\", \"layers\": [" layers "]}}"
+#define INPUT LAYER("InputLayer", "\"batch_shape\": [null, 8, 8, 4], \"name\": \"i\"")
+    refused("{\"class_name\": \"Sequential\"}", "needs class_name and config");
+    refused("{\"class_name\": \"MyModel\", \"config\": {}}", "a model of class MyModel");
+    refused(MODEL(INPUT ", " LAYER("Sequential", "\"name\": \"inner\"")), "a model inside a model is not supported");
+    refused(MODEL(INPUT ", " INPUT), "a second input");
+    refused(MODEL(LAYER("Flatten", "\"name\": \"f\"")), "the model states no input shape");
+    refused(MODEL(INPUT ", " LAYER("Lambda", "\"name\": \"l\"")), "layer l: Lambda is not a layer");
+    refused(
+        MODEL(INPUT ", " LAYER("Conv2D", "\"name\": \"c\", \"filters\": 2, \"kernel_size\": 3, \"kernel_constraint\": "
+                                         "{\"class_name\": \"MaxNorm\", \"config\": {}}")),
+        "layer c (Conv2D): argument kernel_constraint = {class_name: \"MaxNorm\", config: {}} is not supported");
+    refused("{\"class_name\": \"Sequential\", \"keras_version\": \"2.8.0\", \"config\": {\"layers\": [" INPUT
+            ", " LAYER("Activation", "\"activation\": \"hard_sigmoid\"") "]}}",
+            "hard_sigmoid of Keras 2.8.0 is another function");
+    refused("{\"class_name\": \"Functional\", \"config\": {\"layers\": [{\"class_name\": \"InputLayer\", \"name\": "
+            "\"i\", \"config\": "
+            "{\"batch_shape\": [null, 8]}, \"inbound_nodes\": []}, {\"class_name\": \"Flatten\", \"name\": \"f\", "
+            "\"config\": {}, "
+            "\"inbound_nodes\": [[[\"i\", 0, 0, {\"training\": false}]]]}], \"input_layers\": [[\"i\", 0, 0]], "
+            "\"output_layers\": [[\"f\", 0, 0]]}}",
+            "layer f (Flatten): is called with training = false");
+}
+
+static void names(void **state)
+{
+    (void)state;
+    cnnbn_model *m = NULL;
+    check_status(cnnbn_model_load("resnet21", NULL, &m), CNNBN_ERR_MODEL, "resnet21 is no built-in model");
+    check_status(cnnbn_model_load("no/such.yaml", NULL, &m), CNNBN_ERR_IO, "no/such.yaml: cannot be opened");
+    check_status(cnnbn_model_load("/", NULL, &m), CNNBN_ERR_IO, "cannot be read");
+    cnnbn_model_wish wish = {{3, {8, 8, 1}}, 10};
+    check_status(cnnbn_model_load("allcnn", &wish, &m), CNNBN_ERR_MODEL, "needs images of 9x9 at least");
+    wish.input = (cnnbn_shape){1, {784, 0, 0}};
+    check_status(cnnbn_model_load("resnet20", &wish, &m), CNNBN_ERR_MODEL, "takes images (height, width, channels)");
+    assert_null(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arguments), cmocka_unit_test(epsilon_must_be_positive),
+        cmocka_unit_test(shapes),    cmocka_unit_test(graphs),
+        cmocka_unit_test(texts),     cmocka_unit_test(keras),
+        cmocka_unit_test(names),
+    };
+    return cmocka_run_group_tests_name("model_refused", tests, NULL, NULL);
+}

@@ -127,13 +127,13 @@ CNNBN_API size_t cnnbn_net_memory_bytes(const cnnbn_net *net);
 /* Where this rank is, for a watchdog in another thread: text such as "forward of conv2d_1", and a count that grows. */
 CNNBN_API void cnnbn_net_position(const cnnbn_net *net, char *text, size_t bytes, uint64_t *count);
 
-/* Time by operation: on = 1 starts counting from zero. */
+/* Time by operation since the last reset (two looks at the clock an operation and unit: below 0.1 % of a step). */
 typedef struct cnnbn_profile_row {
     const char *layer, *what; /* borrowed while the net lives */
     double seconds;           /* summed over threads */
     double gflop;             /* of all calls, of the direct algorithm */
 } cnnbn_profile_row;
-CNNBN_API void cnnbn_net_profile(cnnbn_net *net, int on);
+CNNBN_API void cnnbn_net_profile_reset(cnnbn_net *net);
 CNNBN_API int cnnbn_net_profile_rows(const cnnbn_net *net, cnnbn_profile_row *rows, int max_rows);
 
 #ifdef __cplusplus

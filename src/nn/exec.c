@@ -31,10 +31,6 @@ static void run_instrs(const work_unit *u, program *prog, const net_level *lv)
     cnnbn_net *net = u->net;
     for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
         mark_position(net, i, !prog->training, u->tid);
-        if (!net->profiling) {
-            cnnbn__run_instr(u, &prog->instrs[i]);
-            continue;
-        }
         double start = cnnbn_now_s();
         cnnbn__run_instr(u, &prog->instrs[i]);
         double spent = cnnbn_now_s() - start;
@@ -268,13 +264,11 @@ static void step_thread(cnnbn_net *net, int tid)
         join_floats(net, lv, tid);
         for (int i = lv->first + lv->n_units_instr; i < lv->first + lv->n_units_instr + lv->n_solo; i++) {
             mark_position(net, i, 0, tid);
-            double start = net->profiling ? cnnbn_now_s() : 0;
+            double start = cnnbn_now_s();
             cnnbn__run_solo(net, prog, &prog->instrs[i], tid);
-            if (net->profiling) {
-                double spent = cnnbn_now_s() - start;
+            double spent = cnnbn_now_s() - start;
 #pragma omp atomic
-                prog->instrs[i].seconds += spent;
-            }
+            prog->instrs[i].seconds += spent;
         }
 #pragma omp barrier
         if (tid == 0) level_end(net, l, lv);
@@ -384,9 +378,8 @@ void cnnbn_net_position(const cnnbn_net *net, char *text, size_t bytes, uint64_t
     (void)snprintf(text, bytes, "%s of %s", cnnbn__instr_name(in->kind), cnnbn__op_layer_name(net, in->op));
 }
 
-void cnnbn_net_profile(cnnbn_net *net, int on)
+void cnnbn_net_profile_reset(cnnbn_net *net)
 {
-    net->profiling = on;
     for (int i = 0; i < net->train.n_instrs; i++) net->train.instrs[i].seconds = 0;
 }
 

@@ -234,7 +234,6 @@ struct cnnbn_net {
     cnnbn_status status, request_status;
     double flags[STOP_FLAGS], loss_sum, hits;
     float grad_scale;
-    int profiling;
     volatile int position_instr, position_inference;
     volatile uint64_t position_count;
 };

@@ -154,6 +154,10 @@ struct trainer {
     int resumed;
 };
 
+/* timing.c: what the operations took in the epoch */
+void profile_report(const trainer *t);              /* rank 0 */
+cnnbn_status straggler_report(const trainer *t);    /* collective */
+
 /* setup.c */
 cnnbn_status trainer_open(trainer *t);
 void trainer_close(trainer *t);

@@ -143,7 +143,13 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     cnnbn_status status = cnnbn_net_train_step(t->net, &batch, flags, result);
     *n_images = count;
     if (status == CNNBN_ERR_NONFINITE) return explain_nonfinite(t, result->loss);
-    if (status != CNNBN_OK) cnnbn_comm_abort(t->comm, cnnbn_status_exit_code(status), cnnbn_error_message());
+    if (status != CNNBN_OK) {
+        char where[160];
+        uint64_t ignored;
+        cnnbn_net_position(t->net, where, sizeof where, &ignored);
+        status = cnnbn_error_context(status, "step %" PRId64 ", after %s", t->state.global_step + 1, where);
+        cnnbn_comm_abort(t->comm, cnnbn_status_exit_code(status), cnnbn_error_message());
+    }
     if (result->flags[FLAG_FAILED] > 0) {
         if (fed == CNNBN_OK && is_root(t) && t->save) fed = saver_wait(t->save);
         return cnnbn_comm_agree(t->comm, fed);
@@ -236,26 +242,6 @@ static int note_best(trainer *t, double loss, double accuracy, const evaluation_
     return 1;
 }
 
-static void report_profile(const trainer *t)
-{
-    enum { MOST = 4096 };
-    static cnnbn_profile_row rows[MOST];
-    int n = cnnbn_net_profile_rows(t->net, rows, MOST);
-    double total = 0;
-    for (int i = 0; i < n; i++) total += rows[i].seconds;
-    (void)printf("Time of rank 0 by operation, %.3f s in operations of %.3f s in steps:\n", total, t->epoch_s);
-    for (int i = 0; i < n; i++) {
-        if (rows[i].seconds <= 0) continue;
-        (void)printf("  %-24s %-22s %9.3f s %5.1f %%", rows[i].layer, rows[i].what, rows[i].seconds,
-                     100 * rows[i].seconds / total);
-        if (rows[i].gflop > 0)
-            (void)printf("  %7.1f GFLOP/s",
-                         rows[i].gflop * (double)t->epoch_images / cnnbn_comm_size(t->comm) / rows[i].seconds);
-        (void)printf("\n");
-    }
-    (void)printf("\n");
-}
-
 static cnnbn_status end_epoch(trainer *t)
 {
     run_state *st = &t->state;
@@ -274,9 +260,10 @@ static cnnbn_status end_epoch(trainer *t)
         else
             csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, t->opt.optimizer.lr,
                     speed, t->epoch_s);
-        if (t->opt.profile) report_profile(t);
+        if (t->opt.profile) profile_report(t);
     }
-    if (t->opt.profile) cnnbn_net_profile(t->net, 1);
+    CNNBN_TRY(straggler_report(t));
+    cnnbn_net_profile_reset(t->net);
     int is_best = note_best(t, loss, accuracy, &val);
     st->epoch++;
     st->step = 0;
@@ -317,7 +304,6 @@ static cnnbn_status interrupted(trainer *t)
 
 static cnnbn_status run(trainer *t)
 {
-    if (t->opt.profile) cnnbn_net_profile(t->net, 1);
     t->last_checkpoint_s = cnnbn_now_s();
     while (t->state.epoch < t->opt.epochs) {
         CNNBN_TRY(train_epoch(t));

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cnnbn/log.h"
 #include "cnnbn/memory.h"
 
 static const size_t window_bytes = (size_t)16 << 20;

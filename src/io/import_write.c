@@ -1,7 +1,6 @@
 /* The common end of all importers: choosing samples and writing them. */
 #include "import_source.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -76,6 +75,18 @@ typedef struct chooser {
     size_t *have, *quota;  /* [n_classes] */
 } chooser;
 
+static void warn_of_imbalance(const chooser *c, size_t n_classes)
+{
+    size_t most = 0;
+    for (size_t k = 0; k < n_classes; k++) most = c->quota[k] > most ? c->quota[k] : most;
+    for (size_t k = 0; k < n_classes; k++)
+        if (c->quota[k] + 1 < most) {
+            cnnbn_warn("not balanced: there are only %zu samples of class %zu, and up to %zu of others were taken",
+                       c->have[k], k, most);
+            return;
+        }
+}
+
 static void choose_with(const chooser *c, const int32_t *labels, size_t n, size_t n_classes, size_t want,
                         const uint64_t *seed, unsigned char *marks, unsigned char mark)
 {
@@ -89,6 +100,7 @@ static void choose_with(const chooser *c, const int32_t *labels, size_t n, size_
     }
     if (seed) qsort(c->candidates, n_free, sizeof *c->candidates, compare_candidates);
     share_out(want, c->have, n_classes, c->quota);
+    if (want < n_free) warn_of_imbalance(c, n_classes);
     for (size_t j = 0; j < n_free; j++) {
         size_t i = c->candidates[j].index, k = (size_t)labels[i];
         if (c->quota[k]) {

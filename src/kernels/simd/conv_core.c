@@ -154,9 +154,7 @@ const float *core_load(const cnnbn__core *core, const cnnbn__block *block, const
     return scratch;
 }
 
-/* What to fetch meanwhile: the source behind this block, which the next one reads, and this block's outputs. */
-static void fetch_block(const cnnbn__core *core, const cnnbn__block *block, const float *x, const float *out,
-                        cnnbn__fetch *fetch)
+void core_fetch_source(const cnnbn__core *core, const cnnbn__block *block, const float *x, cnnbn__fetch *fetch)
 {
     ptrdiff_t row = (ptrdiff_t)core->src_w * core->src_c, last = block->n0 + block->n - 1, next, ahead;
     if (block->w < core->cols) {
@@ -170,9 +168,6 @@ static void fetch_block(const cnnbn__core *core, const cnnbn__block *block, cons
     }
     fetch->read = (const char *)(x + last * core->src_h * row + (next > 0 ? next : 0));
     fetch->read_end = fetch->read + ahead * (ptrdiff_t)sizeof *x;
-    fetch->write = (const char *)out;
-    fetch->write_end = (const char *)(out + (block->n - 1) * core->out_sample + (block->h - 1) * core->out_row +
-                                      block->w * core->out_col);
 }
 
 void core_block(const cnnbn__core *core, const cnnbn__block *block, const float *x, const cnnbn_prologue *in,
@@ -198,7 +193,10 @@ void core_block(const cnnbn__core *core, const cnnbn__block *block, const float 
                           .relu = relu};
     const ptrdiff_t padded = vec_round_up(core->kg), rows = tile_rows(block->w, VEC_MUL_ROWS);
     cnnbn__fetch fetch;
-    fetch_block(core, block, x, out, &fetch);
+    core_fetch_source(core, block, x, &fetch);
+    fetch.write = (const char *)out;
+    fetch.write_end = (const char *)(out + (block->n - 1) * core->out_sample + (block->h - 1) * core->out_row +
+                                     block->w * core->out_col);
     fetch_over(&fetch, core->groups * ((core->kg + TILE_COLS - 1) / TILE_COLS) * block->n * block->h *
                            ((block->w + rows - 1) / rows));
     for (ptrdiff_t g = 0; g < core->groups; g++)

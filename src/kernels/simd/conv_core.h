@@ -41,6 +41,7 @@ typedef struct cnnbn__weights {
 #define core_pack CNNBN__ISA(cnnbn__core_pack)
 #define core_block CNNBN__ISA(cnnbn__core_block)
 #define core_run CNNBN__ISA(cnnbn__core_run)
+#define core_fetch_source CNNBN__ISA(cnnbn__core_fetch_source)
 #define core_load CNNBN__ISA(cnnbn__core_load)
 #define depthwise_rows CNNBN__ISA(cnnbn__depthwise_rows)
 
@@ -63,6 +64,9 @@ void core_run(const cnnbn__core *core, int n, const float *x, const float *panel
 /* The source window of a block as the kernels read it: a pointer into x, or the scratch filled. */
 const float *core_load(const cnnbn__core *core, const cnnbn__block *block, const float *x, const cnnbn_prologue *in,
                        float *scratch);
+
+/* Sets what to fetch while a block is computed: the source behind it, which the next block reads. */
+void core_fetch_source(const cnnbn__core *core, const cnnbn__block *block, const float *x, cnnbn__fetch *fetch);
 
 /* One row of `w` outputs, channels of all groups; a: the source at the first window's corner. */
 void depthwise_rows(const cnnbn__core *core, int w, const float *a, const float *panels, const float *bias, int relu,

@@ -50,7 +50,7 @@ size_t direct_weights_floats(const cnnbn_conv_geom *g)
 }
 
 static void depthwise_block(const cnnbn_conv_geom *g, const cnnbn__core *core, const cnnbn__block *block,
-                            const float *a, const float *dy, float *dw)
+                            const float *a, const float *dy, float *dw, int add)
 {
     ptrdiff_t step = core->stride_w * core->pix;
     for (int r = 0; r < g->R; r++)
@@ -58,7 +58,7 @@ static void depthwise_block(const cnnbn_conv_geom *g, const cnnbn__core *core, c
             for (ptrdiff_t c = 0; c < g->C; c += VEC_LEN) {
                 ptrdiff_t lanes = vec_lanes(g->C, c);
                 float *to = dw + ((ptrdiff_t)r * g->S + s) * g->C + c;
-                vec sum = vec_load_part(to, lanes);
+                vec sum = add ? vec_load_part(to, lanes) : vec_zero();
                 for (int n = 0; n < block->n; n++)
                     for (int p = 0; p < block->h; p++) {
                         const float *x = a + n * core->win_sample +
@@ -74,7 +74,7 @@ static void depthwise_block(const cnnbn_conv_geom *g, const cnnbn__core *core, c
 }
 
 static void block_weights(const cnnbn_conv_geom *g, const cnnbn__core *core, const cnnbn__block *block, const float *a,
-                          const float *dy, float *dw)
+                          const float *dy, float *dw, int add, cnnbn__fetch fetch[2])
 {
     const cnnbn__tmul m = {.lda = core->stride_w * core->pix,
                            .ldb = g->K,
@@ -86,16 +86,27 @@ static void block_weights(const cnnbn_conv_geom *g, const cnnbn__core *core, con
                            .n_outer = block->n,
                            .n_inner = block->h,
                            .n_t = block->w,
-                           .add = 1};
+                           .add = add};
     ptrdiff_t runs = core->merged ? 1 : g->S, length = core->merged ? (ptrdiff_t)g->S * core->cg : core->cg;
+    const ptrdiff_t rows = tile_rows(length, VEC_TMUL_ROWS), panels = (core->kg + TILE_COLS - 1) / TILE_COLS;
+    const ptrdiff_t calls = g->R * runs * g->groups * panels * ((length + rows - 1) / rows);
+    fetch_over(&fetch[0], calls);
+    fetch_over(&fetch[1], calls);
     for (ptrdiff_t r = 0; r < g->R; r++)
         for (ptrdiff_t s = 0; s < runs; s++)
             for (ptrdiff_t group = 0; group < g->groups; group++)
                 for (ptrdiff_t k = 0; k < core->kg; k += TILE_COLS) {
-                    ptrdiff_t cols = core->kg - k < TILE_COLS ? core->kg - k : TILE_COLS, column = group * core->kg + k;
-                    tmul_panel(&m, length,
-                               a + r * core->dil_h * core->win_row + s * core->dil_w * core->pix + group * core->cg,
-                               dy + column, dw + (r * g->S + s) * core->cg * g->K + column, cols);
+                    const ptrdiff_t cols = core->kg - k < TILE_COLS ? core->kg - k : TILE_COLS;
+                    const ptrdiff_t column = group * core->kg + k;
+                    const float *x =
+                        a + r * core->dil_h * core->win_row + s * core->dil_w * core->pix + group * core->cg;
+                    float *to = dw + (r * g->S + s) * core->cg * g->K + column;
+                    for (ptrdiff_t c = 0; c < length; c += rows) {
+                        ptrdiff_t count = length - c < rows ? length - c : rows;
+                        tmul_tiles[cols > VEC_LEN][count - 1](&m, x + c, dy + column, to + c * g->K, cols);
+                        fetch_some(&fetch[0]);
+                        fetch_some(&fetch[1]);
+                    }
                 }
 }
 
@@ -110,7 +121,7 @@ void direct_bwd_weights(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     int height_w = 0, height_b = 0;
     for (int s = 0; s < run->n_slices; s++) {
         float *dw = args->dw ? args->dw + (size_t)height_w * args->dw_stride : NULL;
-        if (dw) memset(dw, 0, n_dw * sizeof *dw);
+        if (dw && run->bounds[s] == run->bounds[s + 1]) memset(dw, 0, n_dw * sizeof *dw);
         memset(sums, 0, (size_t)g->K * sizeof *sums);
         for (int n0 = run->bounds[s]; n0 < run->bounds[s + 1]; n0 += core.block_n)
             for (int p0 = 0; p0 < core.rows; p0 += core.block_h)
@@ -123,10 +134,17 @@ void direct_bwd_weights(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
                         EW(column_sums)((size_t)block.n * (size_t)block.h * (size_t)block.w, g->K, dy, sums);
                     if (!dw) continue;
                     const float *a = core_load(&core, &block, args->x, &args->in, scratch);
-                    if (core.depthwise)
-                        depthwise_block(g, &core, &block, a, dy, dw);
-                    else
-                        block_weights(g, &core, &block, a, dy, dw);
+                    const int add = n0 > run->bounds[s] || p0 > 0 || q0 > 0;
+                    if (core.depthwise) {
+                        depthwise_block(g, &core, &block, a, dy, dw, add);
+                        continue;
+                    }
+                    cnnbn__fetch fetch[2] = {0};
+                    core_fetch_source(&core, &block, args->x, &fetch[0]);
+                    ptrdiff_t n_dy = (ptrdiff_t)block.n * block.h * block.w * g->K;
+                    fetch[1].read = (const char *)(dy + n_dy);
+                    fetch[1].read_end = (const char *)(dy + 2 * n_dy);
+                    block_weights(g, &core, &block, a, dy, dw, add, fetch);
                 }
         if (dw) height_w = cnnbn__stack_push_f32(run, s, height_w, n_dw, args->dw, args->dw_stride);
         if (args->db) {

@@ -4,7 +4,7 @@
 enum {
     FWD_FLOATS = 126976,    /* of V and M of a forward block: L2 */
     BWD_FLOATS = 262144,    /* of a backward block: each is passed over R*S*K/8 times, from L2 and L3 */
-    JOIN_FLOATS = 2097152,  /* of a block of whole slices */
+    JOIN_FLOATS = 2621440,  /* of a block of whole slices */
     LARGE_WEIGHTS = 262144, /* floats of U that no longer stay in L2: more tiles a block, or U is streamed too often */
     TILES_MIN = 24,
     TILES_LARGE = 112,

@@ -313,14 +313,27 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
     const ptrdiff_t tap = (ptrdiff_t)w->g->C * w->g->K;
     cnnbn__tmul m = {.lda = w->ld_c, .ldb = w->ld_k, .ldc = width, .n_outer = 1, .n_inner = 1};
     float *const lowest = b->stack;
+    for (ptrdiff_t r = 0; r < 9; r++)
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const float *dw = b->args->dw + (size_t)height * b->args->dw_stride + r * tap + (c + i) * w->g->K + k;
+            __builtin_prefetch(dw, 1, 2);
+            __builtin_prefetch(dw + cols - 1, 1, 2);
+        }
     int base = height, top = height; /* entries [base, top) are here, from `lowest` on */
     for (int s = s0; s < s1; s++) {
         float *here = lowest + (top - base) * entry;
         ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
         m.n_t = (ptrdiff_t)(run->bounds[s + 1] - run->bounds[s]) * w->tiles;
-        for (ptrdiff_t q = 0; q < WINO_Q; q++)
-            tmul_tiles[width > VEC_LEN][rows - 1](&m, b->v + q * b->plane_v + row * w->ld_c + c,
-                                                  b->m + q * b->plane_m + row * w->ld_k + k, b->u + q * plane, width);
+        const float *v = b->v + row * w->ld_c + c, *d = b->m + row * w->ld_k + k;
+        for (ptrdiff_t q = 0; q < WINO_Q; q++, v += b->plane_v, d += b->plane_m) {
+            if (q + 1 < WINO_Q)
+                for (ptrdiff_t t = 0; t < m.n_t; t++) { /* so few rows at a place that only we know the next */
+                    __builtin_prefetch(v + b->plane_v + t * w->ld_c, 0, 3);
+                    __builtin_prefetch(d + b->plane_m + t * w->ld_k, 0, 3);
+                    __builtin_prefetch(d + b->plane_m + t * w->ld_k + width - VEC_LEN, 0, 3);
+                }
+            tmul_tiles[width > VEC_LEN][rows - 1](&m, v, d, b->u + q * plane, width);
+        }
         for (ptrdiff_t i = 0; i < rows; i++)
             for (ptrdiff_t j = 0; j < width; j += VEC_LEN)
                 back_vec(b->u + i * width + j, plane, here + i * width + j, plane, VEC_LEN);

@@ -38,19 +38,27 @@ static void destroy(cnnbn_dataset_writer *writer)
     cnnbn_free(writer);
 }
 
-/* Closes what HDF5 holds. Of a file whose disk is full HDF5 can write nothing more, cannot close it either and stumbles
- * over it at exit; so an unwanted file's descriptor is first led to memory, where closing succeeds. */
+/* Leads an unwanted file's descriptor to memory. Of a file whose disk is full HDF5 can write nothing more and cannot close
+ * it either; this way closing succeeds, and the disk's space is free at once. */
+static int divert(hid_t file)
+{
+    void *handle = NULL;
+    if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle) return 0;
+    int memory = memfd_create("cnnbn", MFD_CLOEXEC);
+    if (memory < 0) return 0;
+    int diverted = dup2(memory, *(int *)handle) >= 0;
+    (void)close(memory);
+    return diverted;
+}
+
+/* Closes what HDF5 holds. What cannot be diverted is better left open: closing it halfway is what HDF5 stumbles over. */
 static herr_t close_file(cnnbn_dataset_writer *writer, int unwanted)
 {
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
-    void *handle = NULL;
-    if (unwanted && writer->file >= 0 && H5Fget_vfd_handle(writer->file, H5P_DEFAULT, &handle) >= 0 && handle) {
-        int memory = memfd_create("cnnbn", MFD_CLOEXEC);
-        if (memory >= 0) {
-            (void)dup2(memory, *(int *)handle);
-            (void)close(memory);
-        }
+    if (unwanted && writer->file >= 0 && !divert(writer->file)) {
+        cnnbn__h5_leave(&scope);
+        return 0;
     }
     for (int s = 0; s < CNNBN_SPLITS; s++) {
         (void)cnnbn__h5_own(&scope, writer->split[s].images);

@@ -62,18 +62,33 @@ void cnnbn__h5_disown(cnnbn__h5_scope *scope, hid_t id)
         }
 }
 
-/* Walking upward begins with the innermost function, which knows what happened; those around it know only that it did. */
+enum { REASON_MAX = 256 };
+
+/* Walking upward begins with the innermost function, which knows what happened; those around it know only that it did. Failed
+ * system calls come as a list on two lines, "file write failed: time = ..., error message = 'No space left on device', ...", of
+ * which the ends are kept. */
 static herr_t take_reason(unsigned n, const H5E_error2_t *error, void *data)
 {
+    static const char intro[] = ": time = ", mark[] = "error message = '";
     char *text = data;
     (void)n;
-    if (!text[0] && error->desc && error->desc[0]) (void)snprintf(text, 256, "%s", error->desc);
+    if (text[0] || !error->desc || !error->desc[0]) return 0;
+    const char *head_end = strstr(error->desc, intro), *message = strstr(error->desc, mark);
+    if (head_end && message) {
+        message += sizeof mark - 1;
+        (void)snprintf(text, REASON_MAX, "%.*s: %.*s", (int)(head_end - error->desc), error->desc,
+                       (int)strcspn(message, "'"), message);
+    } else {
+        (void)snprintf(text, REASON_MAX, "%s", error->desc);
+    }
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ') *at = ' ';
     return 0;
 }
 
 const char *cnnbn__h5_reason(void)
 {
-    static _Thread_local char text[256];
+    static _Thread_local char text[REASON_MAX];
     text[0] = '\0';
     (void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_reason, text);
     return text[0] ? text : "HDF5 gives no reason";

@@ -159,8 +159,9 @@ typedef struct cnnbn_pool_geom {
 /* ---------------------------------------------------------------- optimisers */
 
 typedef struct cnnbn_adam {
-    float step_size; /* lr * sqrt(1 - beta2^t) / (1 - beta1^t), computed in double by the caller */
-    float beta1, beta2, epsilon;
+    float step_size;    /* lr * sqrt(1 - beta2^t) / (1 - beta1^t), computed in double by the caller */
+    float rate1, rate2; /* 1 - beta1 and 1 - beta2, computed in double: 1 - 0.999f is off by 5e-5 */
+    float epsilon;
     float decay; /* w -= w * decay first (AdamW: lr * weight_decay); 0: none */
 } cnnbn_adam;
 

@@ -1,6 +1,7 @@
 /* What is seen while it runs: Keras' bar on a terminal, one line an epoch elsewhere. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,13 +19,27 @@ struct progress {
     int is_drawn;
 };
 
+/* Whether what is printed comes out on a terminal. Open MPI gives each rank a terminal of its own whatever mpirun's output is, so there
+ * the launcher's output is looked at: it is the parent of rank 0. */
+static int seen_by_person(void)
+{
+    char path[64], target[256];
+    if (!isatty(STDOUT_FILENO)) return 0;
+    if (!getenv("OMPI_COMM_WORLD_RANK")) return 1;
+    (void)snprintf(path, sizeof path, "/proc/%ld/fd/1", (long)getppid());
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n <= 0) return 0;
+    target[n] = '\0';
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
 cnnbn_status progress_create(int quiet, int mode, progress **out)
 {
     void *memory;
     CNNBN_TRY(cnnbn_alloc(sizeof(progress), "progress", &memory));
     progress *p = memory;
     p->quiet = quiet;
-    p->bar = !quiet && (mode < 0 ? isatty(STDOUT_FILENO) : mode);
+    p->bar = !quiet && (mode < 0 ? seen_by_person() : mode);
     *out = p;
     return CNNBN_OK;
 }

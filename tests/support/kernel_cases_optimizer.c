@@ -14,8 +14,8 @@ static void adam_formula(size_t n, const cnnbn_adam *o, const float *g, double *
     for (size_t i = 0; i < n; i++) {
         double gi = (double)g[i];
         w[i] = w[i] * (1 - (double)o->decay);
-        m[i] = (double)o->beta1 * m[i] + (1 - (double)o->beta1) * gi;
-        v[i] = (double)o->beta2 * v[i] + (1 - (double)o->beta2) * gi * gi;
+        m[i] = (1 - (double)o->rate1) * m[i] + (double)o->rate1 * gi;
+        v[i] = (1 - (double)o->rate2) * v[i] + (double)o->rate2 * gi * gi;
         w[i] -= (double)o->step_size * m[i] / (sqrt(v[i]) + (double)o->epsilon);
     }
 }
@@ -47,7 +47,7 @@ static void check_adam(const char *label, const cnnbn_kernels *table, arrays *me
         m[i] = v[i] = 0;
         em[i] = ev[i] = 0;
     }
-    cnnbn_adam o = {.beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-7f, .decay = dice_one_in(d, 2) ? 0 : 1e-2f};
+    cnnbn_adam o = {.rate1 = 0.1f, .rate2 = 0.001f, .epsilon = 1e-7f, .decay = dice_one_in(d, 2) ? 0 : 1e-2f};
     for (int t = 1; t <= STEPS; t++) {
         o.step_size = (float)(1e-2 * sqrt(1 - pow(0.999, t)) / (1 - pow(0.9, t)));
         float *g = arrays_random(mem, d, n, -1, 1);

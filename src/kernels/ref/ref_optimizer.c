@@ -4,12 +4,12 @@
 
 void cnnbn__ref_adam(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w)
 {
-    double beta1 = (double)args->beta1, beta2 = (double)args->beta2;
+    double rate1 = (double)args->rate1, rate2 = (double)args->rate2;
     for (size_t i = 0; i < n; i++) {
         double gi = (double)g[i], mi = (double)m[i], vi = (double)v[i], wi = (double)w[i];
         wi -= wi * (double)args->decay;
-        mi += (gi - mi) * (1 - beta1);
-        vi += (gi * gi - vi) * (1 - beta2);
+        mi += (gi - mi) * rate1;
+        vi += (gi * gi - vi) * rate2;
         wi -= (double)args->step_size * mi / (sqrt(vi) + (double)args->epsilon);
         m[i] = (float)mi;
         v[i] = (float)vi;

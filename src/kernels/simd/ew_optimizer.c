@@ -54,7 +54,7 @@ void EW(clip)(size_t n, float limit, float *y)
 
 void EW(adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w)
 {
-    float a = args->step_size, one_b1 = 1.0f - args->beta1, one_b2 = 1.0f - args->beta2, eps = args->epsilon;
+    float a = args->step_size, one_b1 = args->rate1, one_b2 = args->rate2, eps = args->epsilon;
     float decay = args->decay;
     EW_SIMD
     for (size_t i = 0; i < n; i++) {

@@ -110,6 +110,20 @@ refuse 2 'short.gz: truncated' "$program" import idx --train-images short.gz --t
 refuse 3 'absent' "$program" import idx --train-images absent --train-labels labels -o new.h5
 refuse 3 'no/new.h5' "$program" import idx --train-images images --train-labels labels -o no/new.h5
 
+# The script for the whole of Fashion-MNIST, with files that are named as its own.
+mkdir fashion
+for name in train t10k; do
+    cp images.gz fashion/$name-images-idx3-ubyte.gz
+    cp labels fashion/$name-labels-idx1-ubyte
+done
+get=$CNNBN_SOURCE/scripts/get-fashion-mnist.sh
+expect 0 '4 training and 4 test.* 10 classes' env FASHION_MNIST_DIR=fashion "$get" whole.h5
+expect 0 ' 2 +1 +1  Pullover' "$program" info whole.h5
+expect 0 'there already' env FASHION_MNIST_DIR=fashion "$get" whole.h5
+rm fashion/t10k-labels-idx1-ubyte
+expect 1 'no t10k-labels-idx1-ubyte.gz in fashion' env FASHION_MNIST_DIR=fashion "$get" other.h5
+[ ! -e other.h5 ] || complain "get-fashion-mnist.sh left a file"
+
 # CIFAR-10 with three records.
 mkdir cifar
 for label in '\0' '\1' '\12'; do # the last one, 10, is too much

@@ -2,11 +2,12 @@
 #include "conv_winograd.h"
 
 enum {
-    FWD_FLOATS = 126976,    /* of V and M of a forward block: L2 */
-    BWD_FLOATS = 262144,    /* of a backward block: each is passed over R*S*K/8 times, from L2 and L3 */
-    JOIN_FLOATS = 2621440,  /* of a block of whole slices */
-    LARGE_WEIGHTS = 262144, /* floats of U that no longer stay in L2: more tiles a block, or U is streamed too often */
-    TILES_MIN = 24,
+    FWD_FLOATS = 126976,     /* of V and M of a forward block: L2, with room for U */
+    BWD_FLOATS = 262144,     /* of a backward block: a slice's sums pass through memory once a block */
+    JOIN_TILES = 48,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
+    JOIN_FLOATS = 2621440,   /* of such a block */
+    LARGE_WEIGHTS = 4194304, /* floats of U that come from memory: more tiles a block, or U is read too often */
+    TILES_MIN = 28,
     TILES_LARGE = 112,
     TILES_MAX = 224
 };
@@ -55,7 +56,7 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     ptrdiff_t least = WINO_Q * (ptrdiff_t)g->C * g->K > LARGE_WEIGHTS ? TILES_LARGE : TILES_MIN;
     if (all < 1) all = 1;
     w->fwd_block = clamp(clamp(FWD_FLOATS / tile, least, TILES_MAX), 1, all);
-    w->join = slice <= TILES_MAX && slice * tile <= JOIN_FLOATS;
+    w->join = slice <= JOIN_TILES && slice * tile <= JOIN_FLOATS;
     if (w->join)
         w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
     else

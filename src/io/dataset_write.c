@@ -1,15 +1,11 @@
-#define _GNU_SOURCE /* memfd_create */
 #include "dataset_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "file_internal.h"
+#include "h5_output.h"
 
 /* A chunk is what one random read has to fetch and unpack: small, but not so small that its index weighs. */
 enum { CHUNK_BYTES = 64 * 1024, LABELS_CHUNK = 16384 };
@@ -17,6 +13,7 @@ enum { CHUNK_BYTES = 64 * 1024, LABELS_CHUNK = 16384 };
 struct cnnbn_dataset_writer {
     char *path, *temporary;
     hid_t file;
+    cnnbn__h5_output output;
     int rank; /* of the images: 3 squeezed, else 4 */
     cnnbn_shape shape;
     int n_classes;
@@ -26,9 +23,11 @@ struct cnnbn_dataset_writer {
     } split[CNNBN_SPLITS];
 };
 
-static cnnbn_status hdf5_failed(const cnnbn_dataset_writer *writer, const char *what)
+/* The disk's word first: HDF5 does not hear of it. */
+static cnnbn_status failed(const cnnbn_dataset_writer *writer, const char *what)
 {
-    return cnnbn_error(CNNBN_ERR_IO, "%s: %s cannot be written (%s)", writer->temporary, what, cnnbn__h5_reason());
+    return cnnbn_error(CNNBN_ERR_IO, "%s: %s cannot be written: %s", writer->temporary, what,
+                       writer->output.error ? strerror(writer->output.error) : cnnbn__h5_reason());
 }
 
 static void destroy(cnnbn_dataset_writer *writer)
@@ -38,28 +37,10 @@ static void destroy(cnnbn_dataset_writer *writer)
     cnnbn_free(writer);
 }
 
-/* Leads an unwanted file's descriptor to memory. Of a file whose disk is full HDF5 can write nothing more and cannot close
- * it either; this way closing succeeds, and the disk's space is free at once. */
-static int divert(hid_t file)
-{
-    void *handle = NULL;
-    if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle) return 0;
-    int memory = memfd_create("cnnbn", MFD_CLOEXEC);
-    if (memory < 0) return 0;
-    int diverted = dup2(memory, *(int *)handle) >= 0;
-    (void)close(memory);
-    return diverted;
-}
-
-/* Closes what HDF5 holds. What cannot be diverted is better left open: closing it halfway is what HDF5 stumbles over. */
-static herr_t close_file(cnnbn_dataset_writer *writer, int unwanted)
+static herr_t close_file(cnnbn_dataset_writer *writer)
 {
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
-    if (unwanted && writer->file >= 0 && !divert(writer->file)) {
-        cnnbn__h5_leave(&scope);
-        return 0;
-    }
     for (int s = 0; s < CNNBN_SPLITS; s++) {
         (void)cnnbn__h5_own(&scope, writer->split[s].images);
         (void)cnnbn__h5_own(&scope, writer->split[s].labels);
@@ -76,7 +57,7 @@ static herr_t close_file(cnnbn_dataset_writer *writer, int unwanted)
 void cnnbn_dataset_writer_abort(cnnbn_dataset_writer *writer)
 {
     if (!writer) return;
-    (void)close_file(writer, 1);
+    (void)close_file(writer);
     if (writer->temporary) (void)unlink(writer->temporary);
     destroy(writer);
 }
@@ -110,37 +91,33 @@ static cnnbn_status create_split(cnnbn_dataset_writer *writer, cnnbn__h5_scope *
     hid_t label_type = writer->n_classes <= 256 ? H5T_STD_U8LE : H5T_STD_I32LE;
     writer->split[split].images =
         create_chunked(scope, writer->file, x_names[split], H5T_STD_U8LE, writer->rank, shape, chunk, gzip);
-    if (writer->split[split].images < 0) return hdf5_failed(writer, x_names[split]);
+    if (writer->split[split].images < 0) return failed(writer, x_names[split]);
     writer->split[split].labels =
         create_chunked(scope, writer->file, y_names[split], label_type, 1, shape, &label_chunk, gzip);
-    if (writer->split[split].labels < 0) return hdf5_failed(writer, y_names[split]);
+    if (writer->split[split].labels < 0) return failed(writer, y_names[split]);
     return CNNBN_OK;
 }
 
 static cnnbn_status create_file(cnnbn_dataset_writer *writer, cnnbn__h5_scope *scope, const cnnbn_dataset_spec *spec)
 {
-    /* The system's own word on a folder that is missing or read-only. */
-    int fd = open(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return cnnbn_error(CNNBN_ERR_IO, "%s: cannot be created: %s", writer->temporary, strerror(errno));
-    (void)close(fd);
     hid_t access = cnnbn__h5_own(scope, H5Pcreate(H5P_FILE_ACCESS));
 #if H5_VERSION_GE(1, 10, 2)
     (void)H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18);
 #endif
-#if H5_VERSION_GE(1, 10, 7)
-    (void)H5Pset_file_locking(access, 0, 1);
-#endif
-    writer->file = H5Fcreate(writer->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    if (writer->file < 0) return hdf5_failed(writer, "it");
+    writer->file = cnnbn__h5_create_output(writer->temporary, access, &writer->output);
+    if (writer->file < 0 && writer->output.error)
+        return cnnbn_error(CNNBN_ERR_IO, "%s: cannot be created: %s", writer->temporary,
+                           strerror(writer->output.error));
+    if (writer->file < 0) return failed(writer, "it");
     for (int s = 0; s < CNNBN_SPLITS; s++) CNNBN_TRY(create_split(writer, scope, s, spec->n[s], spec->gzip));
     if (spec->class_names &&
         cnnbn__h5_write_strings(writer->file, "class_names", spec->class_names, (size_t)spec->n_classes) < 0)
-        return hdf5_failed(writer, "attribute class_names");
+        return failed(writer, "attribute class_names");
     if (spec->source && cnnbn__h5_write_text(writer->file, "source", spec->source) < 0)
-        return hdf5_failed(writer, "attribute source");
+        return failed(writer, "attribute source");
     if (spec->licence && cnnbn__h5_write_text(writer->file, "licence", spec->licence) < 0)
-        return hdf5_failed(writer, "attribute licence");
-    return CNNBN_OK;
+        return failed(writer, "attribute licence");
+    return writer->output.error ? failed(writer, "it") : CNNBN_OK;
 }
 
 /* Attributes lie in an object header of at most 64 KB: 16 bytes a name. */
@@ -222,35 +199,28 @@ cnnbn_status cnnbn_dataset_writer_append(cnnbn_dataset_writer *writer, cnnbn_spl
     hsize_t start[4] = {done, 0, 0, 0};
     hsize_t block[4] = {count, (hsize_t)dim[0], (hsize_t)dim[1], (hsize_t)dim[2]};
     if (append(writer->split[split].images, H5T_NATIVE_UINT8, writer->rank, start, block, images) < 0)
-        return hdf5_failed(writer, "images");
+        return failed(writer, "images");
     if (append(writer->split[split].labels, H5T_NATIVE_INT32, 1, start, block, labels) < 0)
-        return hdf5_failed(writer, "labels");
+        return failed(writer, "labels");
+    if (writer->output.error) return failed(writer, "images");
     writer->split[split].written += count;
     return CNNBN_OK;
 }
 
-static cnnbn_status flush(cnnbn_dataset_writer *writer)
+static cnnbn_status check_counts(const cnnbn_dataset_writer *writer)
 {
     for (int s = 0; s < CNNBN_SPLITS; s++)
         if (writer->split[s].written != writer->split[s].n)
             return cnnbn_error(CNNBN_ERR_DATA, "%s: %zu samples came for the %s split, expected %zu", writer->path,
                                writer->split[s].written, s == CNNBN_TRAIN ? "training" : "test", writer->split[s].n);
-    /* Chunks leave HDF5's cache when their dataset is closed; only a flush of the datasets says whether they arrived. */
-    cnnbn__h5_scope scope;
-    cnnbn__h5_enter(&scope);
-    cnnbn_status status = CNNBN_OK;
-    for (int s = 0; s < CNNBN_SPLITS && status == CNNBN_OK; s++)
-        if (writer->split[s].n && (H5Dflush(writer->split[s].images) < 0 || H5Dflush(writer->split[s].labels) < 0))
-            status = hdf5_failed(writer, "data");
-    if (status == CNNBN_OK && H5Fflush(writer->file, H5F_SCOPE_GLOBAL) < 0) status = hdf5_failed(writer, "data");
-    cnnbn__h5_leave(&scope);
-    return status;
+    return CNNBN_OK;
 }
 
 cnnbn_status cnnbn_dataset_writer_end(cnnbn_dataset_writer *writer)
 {
-    cnnbn_status status = flush(writer);
-    if (status == CNNBN_OK && close_file(writer, 0) < 0) status = hdf5_failed(writer, "data");
+    cnnbn_status status = check_counts(writer);
+    /* HDF5 writes much of its file only now; output.error is the last word. */
+    if (status == CNNBN_OK && (close_file(writer) < 0 || writer->output.error)) status = failed(writer, "data");
     if (status != CNNBN_OK) {
         cnnbn_dataset_writer_abort(writer);
         return status;

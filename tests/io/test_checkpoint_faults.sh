@@ -120,5 +120,30 @@ if [ "$(id -u)" -ne 0 ]; then
     verdict "read-only folder" $?
 fi
 
+# A dataset is written by HDF5 itself: after a failure it must still be able to close, at the program's end too.
+data=$dir/run/data.h5
+fresh
+calls=(pwrite64 ftruncate fsync rename)
+strace -f -qq -e trace="$(IFS=,; echo "${calls[*]}")" -o "$dir/trace" "$tool" dataset "$data" || exit 1
+for call in "${calls[@]}"; do
+    n=$(grep -cE "(^| )$call\(" "$dir/trace")
+    for ((when = 1; when <= n; when++)); do
+        for fault in ENOSPC EIO; do
+            fresh
+            strace -f -qq -o /dev/null -e "trace=$call" -e "inject=$call:error=$fault:when=$when" "$tool" dataset "$data" 2> "$dir/err"
+            code=$?
+            n_cases=$((n_cases + 1))
+            what="dataset: $call $when $fault"
+            if [ "$code" -eq 0 ]; then
+                [ "$call $when" = "fsync $n" ] || complain "$what: no effect"
+            else
+                [ "$code" -eq 3 ] && [ "$(wc -l < "$dir/err")" -eq 1 ] || complain "$what: exit code $code, expected 3 and one message"
+                [ ! -e "$data" ] || [ "$call $when" = "fsync $n" ] || complain "$what: a file that is not whole is there"
+                [ ! -e "$data.tmp" ] || complain "$what: a temporary file is left"
+            fi
+        done
+    done
+done
+
 echo "$n_cases faults, $n_bad bad"
 [ "$n_bad" -eq 0 ]

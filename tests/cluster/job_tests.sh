@@ -28,6 +28,7 @@ started=$(date +%s%N)
 "$CNNBN_MPIRUN" 2 "$CNNBN_BIN/cnnbn-train" "${options[@]}" --epochs 1 --checkpoint-dir "$work/probe" > probe.out
 epoch_ms=$((($(date +%s%N) - started) / 1000000))
 epochs=$((8000 / (epoch_ms + 1) + 1))
+if [ "$epochs" -lt 2 ]; then epochs=2; fi
 if [ "$epochs" -gt 100 ]; then epochs=100; fi
 options+=(--epochs "$epochs")
 echo "an epoch takes about $epoch_ms ms: $epochs epochs"
@@ -51,6 +52,7 @@ at_end() {
 }
 trap 'at_end $?' EXIT
 
+interrupted_with="" # lost: any
 case $case in
 whole) ;;
 requeue)
@@ -59,7 +61,8 @@ requeue)
     wait_until 30 said 'start 1: exit code' || fail "still running 30 s after the signal"
     said 'start 1: exit code 75' || fail "exit code is not 75"
     [ -z "$(find "$work/run" -name '*.tmp')" ] || fail "a temporary file is left"
-    echo "interrupted with $(basename "$(newest "$work/run")")"
+    interrupted_with=$(newest "$work/run")
+    echo "interrupted with $(basename "$interrupted_with")"
     ;;
 lost)
     wait_until 60 has_checkpoint || fail "no checkpoint after 60 s"
@@ -76,7 +79,11 @@ job_wait "$job" 240
 restarts=$(job_field "$job" Restarts)
 case $case in
 whole) [ "$restarts" = 0 ] || fail "was restarted $restarts times" ;;
-*) [ "$restarts" = 1 ] || fail "was restarted $restarts times instead of once" ;;
+*)
+    [ "$restarts" = 1 ] || fail "was restarted $restarts times instead of once"
+    # Starting anew would end in the same bits.
+    said "going on from $interrupted_with" || fail "did not go on from its checkpoint"
+    ;;
 esac
 said "start $((restarts + 1)): exit code 0" || fail "did not end with exit code 0"
 if [ "$case" = lost ] && grep 'start 2, nodes' job.out | grep -q "$lost"; then fail "restarted on the lost host"; fi

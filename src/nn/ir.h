@@ -4,7 +4,7 @@
  * 2. fuse.c    activations into the operation before, batch norms into the operations after (prologues)
  * 3. emit.c    operations -> instructions, forward then backward; every instruction writes fresh values (SSA)
  * 4. plan.c    instructions -> levels; values -> arena or scratch
- * 5. exec.c    runs a program; run_*.c hold what an instruction does on a unit
+ * 5. exec.c    runs a program; instr.c hold what an instruction does on a unit
  */
 #ifndef CNNBN_NN_IR_H
 #define CNNBN_NN_IR_H
@@ -267,7 +267,7 @@ int cnnbn__value_root(const program *prog, int v);
 /* plan.c */
 cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int max_slice);
 void cnnbn__program_free(program *prog);
-/* run_*.c: one instruction on one unit */
+/* instr.c: one instruction on one unit */
 void cnnbn__run_instr(const work_unit *u, const instr *in);
 /* One solo instruction; part tid of n_threads. */
 void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int tid);
@@ -276,7 +276,7 @@ void cnnbn__bn_after_stats(cnnbn_net *net, bn_state *bn, const double *sums, dou
 void cnnbn__bn_after_sums(cnnbn_net *net, bn_state *bn, const double *sums, double count);
 void cnnbn__bn_use_moving(cnnbn_net *net, bn_state *bn);
 cnnbn_prologue cnnbn__bn_prologue(const bn_state *bn);
-/* params.c */
+/* weights.c */
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);
 /* optimizer.c */
 void cnnbn__optimizer_norms(cnnbn_net *net, int tid);

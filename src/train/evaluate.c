@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 /* Samples between two looks at the stop flags of all ranks. */
 static const size_t round_samples = 4096;

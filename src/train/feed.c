@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 enum { AHEAD = 3 }; /* batches asked for and not yet replaced: two ahead and the one in use */
 

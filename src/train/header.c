@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cnnbn/cnnbn_version.h"
-#include "internal.h"
+#include "trainer.h"
 
 /* x = (raw/255 - mean)/std for uint8, (raw - mean)/std for float: as one product and one sum. */
 void input_affine(const cnnbn_dataset_info *info, float *scale, float *shift)

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 struct csv_log {
     FILE *file;

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "internal.h"
+#include "trainer.h"
 
 /* Keras' defaults for the optimisers and fit(), CLI's for the rest. */
 void cnnbn_train_defaults(cnnbn_train_options *o)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 struct cnnbn_predictor {
     cnnbn_checkpoint *checkpoint;

@@ -7,7 +7,7 @@
 
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 enum { BAR_WIDTH = 20 };
 static const double redraw_s = 0.1;

@@ -6,7 +6,7 @@
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
 #include "cnnbn/sampler.h"
-#include "internal.h"
+#include "trainer.h"
 
 /* Numbers that ride on a step's reduction (route "carry"). */
 enum { FLAG_STOP, FLAG_TIME, FLAG_CHECKPOINT, FLAG_FAILED };

@@ -7,7 +7,7 @@
 
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 struct saver {
     pthread_t thread;

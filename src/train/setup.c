@@ -9,7 +9,7 @@
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
 #include "cnnbn/sampler.h"
-#include "internal.h"
+#include "trainer.h"
 
 /* ---------------------------------------------------------------- data and model */
 

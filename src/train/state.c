@@ -7,7 +7,7 @@
 #include "cnnbn/cnnbn_version.h"
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 /* ---------------------------------------------------------------- identity */
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cnnbn/log.h"
-#include "internal.h"
+#include "trainer.h"
 
 static volatile sig_atomic_t came;
 

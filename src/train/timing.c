@@ -4,7 +4,7 @@
 
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 enum { ROWS_MAX = 4096 };
 

@@ -9,7 +9,7 @@
 
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
-#include "internal.h"
+#include "trainer.h"
 
 enum { EXIT_STUCK = 3, STEP_FACTOR = 10 }; /* a step may take ten times the slowest so far */
 

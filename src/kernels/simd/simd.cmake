@@ -3,9 +3,9 @@ set(simd_conv_sources conv_table.c conv_tile.c conv_core.c conv_direct.c conv_di
                       conv_winograd_fwd.c conv_winograd_bwd.c dense_fwd.c dense_bwd.c)
 list(TRANSFORM simd_conv_sources PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(simd_conv_sets baseline avx2 avx512)
-elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   set(simd_conv_sets baseline neon)
 else()
   set(simd_conv_sets baseline)

@@ -102,6 +102,7 @@ struct snapshot {
     cnnbn_slot slots[4];
     cnnbn_meta meta[META_MAX];
     char *class_names; /* one a line */
+    char *model_yaml;  /* what Keras' words cannot say (batch norm's `unbiased`) must not be lost on resume */
     char mean_text[512], std_text[512];
     identity id;
     void *memory[8];
@@ -166,6 +167,7 @@ cnnbn_status snapshot_create(const trainer *t, snapshot **out)
         s->slots[k].data = s->memory[2 + k];
     }
     if (status == CNNBN_OK) status = join_class_names(t->info, &s->class_names);
+    if (status == CNNBN_OK) status = cnnbn_model_to_yaml(model, &s->model_yaml);
     if (status != CNNBN_OK) {
         snapshot_destroy(s);
         return status;
@@ -186,6 +188,7 @@ void snapshot_destroy(snapshot *s)
     if (!s) return;
     for (size_t i = 0; i < sizeof s->memory / sizeof *s->memory; i++) cnnbn_free(s->memory[i]);
     cnnbn_free(s->class_names);
+    cnnbn_free(s->model_yaml);
     cnnbn_free(s);
 }
 
@@ -230,6 +233,7 @@ static void fill_meta(snapshot *s, const trainer *t)
     meta_text(s, "input_mean", s->mean_text);
     meta_text(s, "input_std", s->std_text);
     meta_text(s, "class_names", s->class_names);
+    meta_text(s, "model_yaml", s->model_yaml);
     meta_text(s, "kernels", t->kernels->name);
     meta_text(s, "written_by", "cnnbn " CNNBN_VERSION);
     for (int i = 0; i < s->id.n; i++) {
@@ -298,14 +302,27 @@ static cnnbn_status restore_slots(trainer *t, const cnnbn_checkpoint *c, const c
     return CNNBN_OK;
 }
 
+/* The model as YAML where the checkpoint has it, else as Keras' JSON says it. */
+static cnnbn_status check_model(const trainer *t, const cnnbn_checkpoint *c, const char *path)
+{
+    const cnnbn_meta *yaml = cnnbn_checkpoint_meta(c, "model_yaml");
+    cnnbn_model *model = NULL;
+    cnnbn_status status = CNNBN_OK;
+    if (yaml && yaml->kind == CNNBN_META_TEXT)
+        status = cnnbn_model_from_text(yaml->text, strlen(yaml->text), path, NULL, &model);
+    if (status == CNNBN_OK) status = cnnbn_model_same(t->model, model ? model : c->model);
+    if (status != CNNBN_OK) status = cnnbn_error_context(status, "checkpoint %s is of another model", path);
+    cnnbn_model_destroy(model);
+    return status;
+}
+
 cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *c, const char *path)
 {
     if (!c->is_cnnbn)
         return cnnbn_error(CNNBN_ERR_CHECKPOINT,
                            "%s is a Keras file without cnnbn's training state: --init-from starts from its weights",
                            path);
-    cnnbn_status status = cnnbn_model_same(t->model, c->model);
-    if (status != CNNBN_OK) return cnnbn_error_context(status, "checkpoint %s is of another model", path);
+    CNNBN_TRY(check_model(t, c, path));
     CNNBN_TRY(check_identity(t, c, path));
     CNNBN_TRY(restore_slots(t, c, path));
     for (int i = 0; i < t->model->n_params; i++)

@@ -1,7 +1,6 @@
 #include "cnnbn/kernels.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "tables.h"
@@ -108,8 +107,10 @@ cnnbn_status cnnbn_kernels_get(const char *name, const cnnbn_kernels **out)
     if (*out) return CNNBN_OK;
 
     char list[256] = "";
-    for (size_t i = 0, used = 0; names[i] && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+    for (size_t i = 0; names[i] && strlen(list) + strlen(names[i]) + 3 < sizeof list; i++) {
+        if (i) strcat(list, ", ");
+        strcat(list, names[i]);
+    }
     return cnnbn_error(CNNBN_ERR_OPTION, "kernels \"%s\" are not known or cannot run on this CPU; it can run: %s", name,
                        list);
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "cnnbn/checkpoint.h"
 #include "cnnbn/comm.h"
 #include "cnnbn/dataset.h"
 #include "cnnbn/net.h"
@@ -69,14 +70,16 @@ typedef struct cnnbn_predictor_options {
     const char *checkpoint;
     const char *kernels;
     int threads, batch_size; /* 0: chosen */
-    const cnnbn_dataset_info
-        *data; /* input type and normalisation; NULL: uint8 scaled by 1/255, mean and std kept in the checkpoint */
+    /* Input type, and normalisation where the checkpoint has none of its own (a plain Keras file); NULL: uint8 scaled by 1/255. */
+    const cnnbn_dataset_info *data;
 } cnnbn_predictor_options;
 /* Collective (all ranks read the file). *out owned: cnnbn_predictor_destroy. */
 CNNBN_API cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_options *options,
                                               cnnbn_predictor **out) CNNBN_MUST_CHECK;
 CNNBN_API void cnnbn_predictor_destroy(cnnbn_predictor *predictor);
 CNNBN_API const cnnbn_model *cnnbn_predictor_model(const cnnbn_predictor *predictor);
+/* What was read: borrowed while the predictor lives. */
+CNNBN_API const cnnbn_checkpoint *cnnbn_predictor_checkpoint(const cnnbn_predictor *predictor);
 /* Class name, from the checkpoint; NULL when it has none. */
 CNNBN_API const char *cnnbn_predictor_class_name(const cnnbn_predictor *predictor, int c);
 /* Probabilities [n][classes] of n raw samples. Local. */

@@ -5,12 +5,14 @@
 #include "cnnbn/cnnbn_version.h"
 #include "trainer.h"
 
-/* x = (raw/255 - mean)/std for uint8, (raw - mean)/std for float: as one product and one sum. */
-void input_affine(const cnnbn_dataset_info *info, float *scale, float *shift)
+/* x = (raw/255 - mean)/std for uint8, (raw - mean)/std for float: as one product and one sum. A model of (H, W) takes a row
+ * for its channels, where images have one: its numbers are every column's. */
+void input_affine(const cnnbn_dataset_info *info, int n, float *scale, float *shift)
 {
     double unit = info->is_u8 ? 1.0 / 255 : 1;
-    for (int c = 0; c < info->shape.dim[2]; c++) {
-        double mean = info->mean ? (double)info->mean[c] : 0, std = info->std ? (double)info->std[c] : 1;
+    for (int c = 0; c < n; c++) {
+        int from = n == info->shape.dim[2] ? c : 0;
+        double mean = info->mean ? (double)info->mean[from] : 0, std = info->std ? (double)info->std[from] : 1;
         scale[c] = (float)(unit / std);
         shift[c] = (float)(-mean / std);
     }

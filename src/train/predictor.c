@@ -1,5 +1,6 @@
 /* A trained net for inference: evaluation over ranks, and predictions. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 
 struct cnnbn_predictor {
     cnnbn_checkpoint *checkpoint;
+    const cnnbn_kernels *kernels;
     cnnbn_net *net;
     char *names_text; /* class names, cut at line ends */
     char **names;
@@ -47,30 +49,45 @@ static cnnbn_status split_names(cnnbn_predictor *p)
     return CNNBN_OK;
 }
 
+/* Images of one channel also fit a model that takes (H, W). */
+static cnnbn_status check_shape(const cnnbn_model *model, const cnnbn_dataset_info *info)
+{
+    char want[64], have[64];
+    cnnbn_shape in = model->input;
+    if (in.rank == 2) in = (cnnbn_shape){3, {in.dim[0], in.dim[1], 1}};
+    if (in.rank == 3 && memcmp(in.dim, info->shape.dim, sizeof in.dim) == 0) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_DATA, "%s: images %s, the model wants %s", info->path,
+                       cnnbn_shape_text(info->shape, have, sizeof have),
+                       cnnbn_shape_text(model->input, want, sizeof want));
+}
+
 static cnnbn_status make_net(cnnbn_predictor *p, cnnbn_comm *comm, const cnnbn_predictor_options *options)
 {
-    const cnnbn_kernels *kernels;
     const cnnbn_model *model = p->checkpoint->model;
     int channels = model->input.dim[model->input.rank - 1];
     if (channels > 4096)
         return cnnbn_error(CNNBN_ERR_MODEL, "%s: %d input channels; at most 4096 are supported", options->checkpoint,
                            channels);
+    if (options->data) CNNBN_TRY(check_shape(model, options->data));
     float scale[4096], shift[4096], mean[4096], std[4096];
-    CNNBN_TRY(cnnbn_kernels_get(options->kernels ? options->kernels : "auto", &kernels));
-    cnnbn_dataset_info plain = {.is_u8 = 1, .shape = {3, {1, 1, channels}}};
-    if (parse_floats(p->checkpoint, "input_mean", channels, mean)) plain.mean = mean;
-    if (parse_floats(p->checkpoint, "input_std", channels, std)) plain.std = std;
-    const cnnbn_dataset_info *data = options->data ? options->data : &plain;
-    input_affine(data, scale, shift);
+    CNNBN_TRY(cnnbn_kernels_get(options->kernels ? options->kernels : "auto", &p->kernels));
+    cnnbn_dataset_info data = {.is_u8 = 1, .shape = {3, {1, 1, model->input.rank == 3 ? channels : 1}}};
+    if (options->data) data = *options->data;
+    /* The numbers that the model was trained with, whatever another file says. */
+    if (p->checkpoint->is_cnnbn) {
+        data.mean = parse_floats(p->checkpoint, "input_mean", data.shape.dim[2], mean) ? mean : NULL;
+        data.std = parse_floats(p->checkpoint, "input_std", data.shape.dim[2], std) ? std : NULL;
+    }
+    input_affine(&data, channels, scale, shift);
     int batch = options->batch_size > 0 ? options->batch_size : 32;
     cnnbn_net_config config = {
-        .kernels = kernels,
+        .kernels = p->kernels,
         .comm = comm,
         .slices = 1,
         .batch_size = (size_t)batch,
         .threads = options->threads > 0 ? options->threads : 1,
         .inference_only = 1,
-        .input_is_u8 = data->is_u8,
+        .input_is_u8 = data.is_u8,
         .input_scale = scale,
         .input_shift = shift,
     };
@@ -78,6 +95,17 @@ static cnnbn_status make_net(cnnbn_predictor *p, cnnbn_comm *comm, const cnnbn_p
     for (int i = 0; i < model->n_params; i++)
         memcpy(cnnbn_net_param(p->net, i), p->checkpoint->params[i], model->params[i].count * sizeof(float));
     return split_names(p);
+}
+
+/* Ranks that would compute something else, or in other blocks, are refused by name. */
+static cnnbn_status same_everywhere(const cnnbn_predictor *p, cnnbn_comm *comm)
+{
+    char block[32];
+    (void)snprintf(block, sizeof block, "%d", cnnbn_net_block(p->net));
+    CNNBN_TRY(cnnbn_comm_same_text(comm, "state of the checkpoint", p->checkpoint->digest));
+    CNNBN_TRY(cnnbn_comm_same_text(comm, "kernels (instruction set)", p->kernels->name));
+    CNNBN_TRY(cnnbn_comm_same_text(comm, "OpenBLAS core", cnnbn_blas_core()));
+    return cnnbn_comm_same_text(comm, "batch size", block);
 }
 
 cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_options *options, cnnbn_predictor **out)
@@ -90,6 +118,7 @@ cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_opti
     if (status == CNNBN_OK) status = cnnbn_checkpoint_read(options->checkpoint, &p->checkpoint);
     if (status == CNNBN_OK) status = make_net(p, comm, options);
     status = cnnbn_comm_agree(comm, status);
+    if (status == CNNBN_OK) status = same_everywhere(p, comm);
     if (status != CNNBN_OK) {
         cnnbn_predictor_destroy(p);
         return status;
@@ -113,6 +142,11 @@ const cnnbn_model *cnnbn_predictor_model(const cnnbn_predictor *p)
     return p->checkpoint->model;
 }
 
+const cnnbn_checkpoint *cnnbn_predictor_checkpoint(const cnnbn_predictor *p)
+{
+    return p->checkpoint;
+}
+
 const char *cnnbn_predictor_class_name(const cnnbn_predictor *p, int c)
 {
     return c >= 0 && c < p->n_names ? p->names[c] : NULL;
@@ -125,12 +159,8 @@ void cnnbn_predictor_run(cnnbn_predictor *p, size_t n, const void *const *images
 
 static cnnbn_status check_data(const cnnbn_predictor *p, const cnnbn_dataset_info *info, cnnbn_split split)
 {
-    char want[64], have[64];
     const cnnbn_model *model = p->checkpoint->model;
-    if (model->input.rank != 3 || memcmp(model->input.dim, info->shape.dim, sizeof info->shape.dim) != 0)
-        return cnnbn_error(CNNBN_ERR_DATA, "%s: images %s, the model wants %s", info->path,
-                           cnnbn_shape_text(info->shape, have, sizeof have),
-                           cnnbn_shape_text(model->input, want, sizeof want));
+    CNNBN_TRY(check_shape(model, info));
     if (info->n[split] == 0)
         return cnnbn_error(CNNBN_ERR_DATA, "%s: has no %s images", info->path,
                            split == CNNBN_TEST ? "test" : "training");
@@ -150,10 +180,14 @@ cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *p, cnnbn_comm *comm, cnnb
     void *memory = NULL;
     feed *f = NULL;
     evaluation_sums sums;
+    char data[CNNBN_DIGEST_TEXT] = "";
     cnnbn_status status = check_data(p, info, split);
+    if (status == CNNBN_OK) status = cnnbn_dataset_digest(dataset, data);
     if (status == CNNBN_OK)
         status = cnnbn_alloc_array((size_t)classes * (size_t)classes, sizeof(int64_t), "the confusion matrix", &memory);
     status = cnnbn_comm_agree(comm, status);
+    if (status == CNNBN_OK) status = cnnbn_comm_same_text(comm, "dataset", data);
+    if (status == CNNBN_OK) status = cnnbn_comm_same_text(comm, "split", split == CNNBN_TEST ? "test" : "train");
     if (status == CNNBN_OK) status = feed_create(comm, dataset, split, memory_limit, 8192, &f);
     if (status == CNNBN_OK)
         status = evaluate_split(p->net, comm, f, info->n[split], memory, classes, NULL, NULL, NULL, &stopped, &sums);

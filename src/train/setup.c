@@ -143,10 +143,10 @@ static void give_advice(const trainer *t)
 static cnnbn_status open_net(trainer *t)
 {
     float scale[4096], shift[4096];
-    if (t->info->shape.dim[2] > 4096)
-        return cnnbn_error(CNNBN_ERR_DATA, "%s: %d channels; at most 4096 are supported", t->opt.data,
-                           t->info->shape.dim[2]);
-    input_affine(t->info, scale, shift);
+    int channels = t->model->input.dim[t->model->input.rank - 1];
+    if (channels > 4096)
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: %d channels; at most 4096 are supported", t->opt.data, channels);
+    input_affine(t->info, channels, scale, shift);
     cnnbn_net_config config = {
         .kernels = t->kernels,
         .conv = t->opt.conv,

@@ -155,14 +155,15 @@ struct trainer {
 };
 
 /* timing.c: what the operations took in the epoch */
-void profile_report(const trainer *t);              /* rank 0 */
-cnnbn_status straggler_report(const trainer *t);    /* collective */
+void profile_report(const trainer *t);           /* rank 0 */
+cnnbn_status straggler_report(const trainer *t); /* collective */
 
 /* setup.c */
 cnnbn_status trainer_open(trainer *t);
 void trainer_close(trainer *t);
 /* header.c */
 void header_print(const trainer *t, FILE *out);
-void input_affine(const cnnbn_dataset_info *info, float *scale, float *shift);
+/* For the n innermost values of the model's input: the images' channels, or the columns where the model takes (H, W). */
+void input_affine(const cnnbn_dataset_info *info, int n, float *scale, float *shift);
 
 #endif

@@ -127,18 +127,19 @@ cnnbn_status info_compare(const char *const path[2], const cnnbn_checkpoint *con
     for (int i = 0; i < model->n_params; i++)
         n += report(model, "", i, checkpoint[0]->params[i], checkpoint[1]->params[i]);
     int alike = compare_slots(path, checkpoint, &n);
-    report_facts(checkpoint);
+    if (checkpoint[0]->n_slots && checkpoint[1]->n_slots) report_facts(checkpoint);
     *equal = n == 0 && alike && strcmp(checkpoint[0]->digest, checkpoint[1]->digest) == 0;
     if (*equal)
         (void)printf("equal: the trained state has the digest %s\n", checkpoint[0]->digest);
     else
-        (void)printf("different: %zu values of the trained state\n", n);
+        (void)printf("different: %zu values%s\n", n, alike ? "" : ", and not the same optimiser state");
     return CNNBN_OK;
 }
 
 cnnbn_status info_export_weights(const cnnbn_checkpoint *checkpoint, const char *path)
 {
-    static const char *const kept[] = {"class_names", "input_is_u8", "input_mean", "input_std", "written_by"};
+    static const char *const kept[] = {"class_names", "input_is_u8", "input_mean",
+                                       "input_std",   "model_yaml",  "written_by"};
     cnnbn_meta meta[sizeof kept / sizeof *kept];
     cnnbn_checkpoint file = {.model = checkpoint->model,
                              .params = checkpoint->params,

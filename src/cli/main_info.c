@@ -224,6 +224,24 @@ static cnnbn_status export_weights(const char *from, const char *to)
     return status;
 }
 
+/* A checkpoint keeps its model as YAML too, for what Keras' words cannot say. */
+static cnnbn_status read_model(const char *path, const cnnbn_model_wish *wish, cnnbn_model **out)
+{
+    cnnbn_checkpoint *checkpoint = NULL;
+    *out = NULL;
+    if (cnnbn_checkpoint_read(path, &checkpoint) != CNNBN_OK) return cnnbn_checkpoint_read_model(path, out);
+    const cnnbn_meta *yaml = cnnbn_checkpoint_meta(checkpoint, "model_yaml");
+    cnnbn_status status = CNNBN_OK;
+    if (yaml && yaml->kind == CNNBN_META_TEXT) {
+        status = cnnbn_model_from_text(yaml->text, strlen(yaml->text), path, wish, out);
+    } else {
+        *out = checkpoint->model;
+        checkpoint->model = NULL;
+    }
+    cnnbn_checkpoint_destroy(checkpoint);
+    return status;
+}
+
 static cnnbn_status print_model(const settings *s)
 {
     int is_sealed;
@@ -231,7 +249,7 @@ static cnnbn_status print_model(const settings *s)
     char *text = NULL;
     const char *path = s->files[0];
     if (is_hdf5(path, &is_sealed))
-        CNNBN_TRY(cnnbn_checkpoint_read_model(path, &model));
+        CNNBN_TRY(read_model(path, &s->wish, &model));
     else
         CNNBN_TRY(cnnbn_model_load(path, &s->wish, &model));
     cnnbn_status status = CNNBN_OK;

@@ -87,8 +87,9 @@ static void fuse_batchnorms(cnnbn_net *net)
     }
 }
 
-/* Whether all uses of v, through reshapes, are convolutions or dense layers; the number found is counted. */
-static int only_feeds_products(const cnnbn_net *net, int v, int *n_found)
+/* Whether all uses of v, through reshapes, are convolutions of C channels or dense layers; the number found is counted. (A reshape
+ * keeps the order of the values, so a batch norm's channel is still index % C; a convolution counts channels its own way.) */
+static int only_feeds_products(const cnnbn_net *net, int v, int C, int *n_found)
 {
     for (int i = 0; i < net->n_ops; i++) {
         const op *o = &net->ops[i];
@@ -99,8 +100,9 @@ static int only_feeds_products(const cnnbn_net *net, int v, int *n_found)
             (*n_found)++;
             if (o->kind == OP_RESHAPE) {
                 int inner = 0;
-                if (!only_feeds_products(net, o->out, &inner) || inner != net->graph_values[o->out].n_uses) return 0;
-            } else if ((o->kind != OP_CONV && o->kind != OP_DENSE) || o->prologue >= 0) {
+                if (!only_feeds_products(net, o->out, C, &inner) || inner != net->graph_values[o->out].n_uses) return 0;
+            } else if ((o->kind != OP_CONV && o->kind != OP_DENSE) || o->prologue >= 0 ||
+                       (o->kind == OP_CONV && o->conv.C != C)) {
                 return 0;
             }
         }
@@ -126,9 +128,9 @@ static void make_prologues(cnnbn_net *net)
         op *o = &net->ops[i];
         if (o->dead || o->kind != OP_BN || o->add >= 0) continue;
         int found = 0;
-        if (!only_feeds_products(net, o->out, &found) || found == 0 || found != net->graph_values[o->out].n_uses)
-            continue;
         bn_state *bn = &net->bns[o->bn];
+        if (!only_feeds_products(net, o->out, bn->C, &found) || found == 0 || found != net->graph_values[o->out].n_uses)
+            continue;
         bn->is_prologue = 1;
         bn->act = o->act;
         set_prologue(net, o->out, o->bn);

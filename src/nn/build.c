@@ -229,6 +229,8 @@ static int build_dropout(cnnbn_builder *base, int x, double rate)
     if (rate <= 0) return x;
     op *o = new_op(b, OP_DROPOUT, 1, &x, shape_of(b, x));
     o->rate = (float)rate;
+    for (int i = 0; i < b->net->n_ops - 1; i++)
+        o->use += b->net->ops[i].kind == OP_DROPOUT && b->net->ops[i].layer == o->layer;
     return o->out;
 }
 

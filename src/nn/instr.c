@@ -252,13 +252,13 @@ static void run_pool(const work_unit *u, const instr *in)
     }
 }
 
-/* The key of a sample's mask: (seed, epoch, sample, layer); forward and backward draw the same. */
+/* The key of a sample's mask: (seed, epoch, sample, layer and which use of it); forward and backward draw the same. */
 static void run_dropout(const work_unit *u, const instr *in)
 {
     const op *o = &u->net->ops[in->op];
     for (int i = 0; i < u->n; i++)
-        u->thread->keys[i] =
-            cnnbn_rng_key(u->net->config.seed, CNNBN_RNG_DROPOUT, u->epoch, u->ids[i], (uint64_t)in->op);
+        u->thread->keys[i] = cnnbn_rng_key(u->net->config.seed, CNNBN_RNG_DROPOUT, u->epoch, u->ids[i],
+                                           (uint64_t)o->layer | (uint64_t)o->use << 32);
     u->net->kernels->dropout(u->n, u->prog->values[in->out].count, o->rate, u->thread->keys, at(u, in->in[0]),
                              at(u, in->out));
 }

@@ -42,6 +42,7 @@ typedef struct op {
     int bn;       /* BN: index into net->bns, else -1 */
     int add;      /* BN: value added behind the affine, or -1 */
     float rate;   /* DROPOUT */
+    int use;      /* DROPOUT: how many uses of its layer come before */
     int conv_plan, dense_plan; /* index into the program's plans */
 } op;
 

@@ -33,16 +33,32 @@ static void set_affine(bn_state *bn, int c, double mean, double inv_std, double 
 void cnnbn__bn_after_stats(cnnbn_net *net, bn_state *bn, const double *sums, double count)
 {
     const float *gamma = param(net, bn->gamma), *beta = param(net, bn->beta);
-    float *moving_mean = param(net, bn->moving_mean), *moving_variance = param(net, bn->moving_variance);
-    double keep = bn->momentum, correction = bn->unbiased && count > 1 ? count / (count - 1) : 1;
+    double correction = bn->unbiased && count > 1 ? count / (count - 1) : 1;
     for (int c = 0; c < bn->C; c++) {
         double about = sums[c] / count; /* mean - K */
         double mean = (double)bn->stat_shift[c] + about;
         double var = sums[bn->C + c] / count - about * about;
         if (var < 0) var = 0;
         set_affine(bn, c, mean, 1 / sqrt(var + bn->epsilon), gamma ? (double)gamma[c] : 1, beta ? (double)beta[c] : 0);
-        moving_mean[c] = (float)(keep * (double)moving_mean[c] + (1 - keep) * mean);
-        moving_variance[c] = (float)(keep * (double)moving_variance[c] + (1 - keep) * var * correction);
+        bn->batch_mean[c] = mean;
+        bn->batch_var[c] = var * correction;
+    }
+    bn->has_batch = 1;
+}
+
+/* Not before the loss is known to be finite: a step that fails changes nothing. Nor while the moving mean is the shift of sums under
+ * way: a layer that is called twice has one moving mean. */
+void cnnbn__bn_update_moving(cnnbn_net *net)
+{
+    for (int b = 0; b < net->n_bns; b++) {
+        const bn_state *bn = &net->bns[b];
+        if (!bn->has_batch) continue;
+        float *moving_mean = param(net, bn->moving_mean), *moving_variance = param(net, bn->moving_variance);
+        double keep = bn->momentum;
+        for (int c = 0; c < bn->C; c++) {
+            moving_mean[c] = (float)(keep * (double)moving_mean[c] + (1 - keep) * bn->batch_mean[c]);
+            moving_variance[c] = (float)(keep * (double)moving_variance[c] + (1 - keep) * bn->batch_var[c]);
+        }
     }
 }
 

@@ -275,9 +275,12 @@ static void step_thread(cnnbn_net *net, int tid)
 #pragma omp barrier
         if (net->status != CNNBN_OK) return;
     }
-    if (tid == 0) net->status = finish_buckets(net);
+    if (tid == 0) {
+        net->finish_status = finish_buckets(net); /* the others may still be looking at net->status */
+        if (net->finish_status == CNNBN_OK) cnnbn__bn_update_moving(net);
+    }
 #pragma omp barrier
-    if (net->status != CNNBN_OK) return;
+    if (net->finish_status != CNNBN_OK) return;
     cnnbn__optimizer_norms(net, tid);
 #pragma omp barrier
     cnnbn__optimizer_update(net, tid);
@@ -289,16 +292,19 @@ cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, cons
     net->batch = batch;
     net->first_sample = cnnbn_slice_begin(batch->n_global, net->S, net->first_slice);
     net->grad_scale = (float)(1.0 / (double)batch->n_global);
-    net->status = net->request_status = CNNBN_OK;
+    net->status = net->request_status = net->finish_status = CNNBN_OK;
     for (int f = 0; f < STOP_FLAGS; f++) net->flags[f] = flags_in[f];
     cnnbn_run_fill(&net->rank_run, batch->n_global, net->S, net->first_slice, net->n_slices, net->rank_bounds,
                    net->rank_merge);
-    for (int b = 0; b < net->n_bns; b++)
+    for (int b = 0; b < net->n_bns; b++) {
+        net->bns[b].has_batch = 0;
         if (net->bns[b].frozen) cnnbn__bn_use_moving(net, &net->bns[b]);
+    }
 #pragma omp parallel num_threads(net->n_threads)
     {
         step_thread(net, omp_get_thread_num());
     }
+    if (net->status == CNNBN_OK) net->status = net->finish_status;
     result->loss = net->loss_sum / (double)batch->n_global;
     result->hits = net->hits;
     for (int f = 0; f < STOP_FLAGS; f++) result->flags[f] = net->flags[f];

@@ -54,12 +54,14 @@ typedef struct bn_state {
     int gamma, beta, moving_mean, moving_variance; /* weights or -1 */
     double momentum, epsilon;
     int frozen, unbiased;
-    int is_prologue;                  /* applied on load by its consumers: never written */
-    cnnbn_activation act;             /* with is_prologue: applied on load too */
-    float *mean, *scale, *shift;      /* what is applied: (x - mean)*scale + shift */
-    float *a, *b, *c0;                /* backward: dx = a*g + b*(x - mean) + c0 */
-    double *inv_std;                  /* 1/sqrt(var + eps) */
-    double *mean_error;               /* float mean minus exact mean, folded into shift */
+    int is_prologue;                /* applied on load by its consumers: never written */
+    cnnbn_activation act;           /* with is_prologue: applied on load too */
+    float *mean, *scale, *shift;    /* what is applied: (x - mean)*scale + shift */
+    float *a, *b, *c0;              /* backward: dx = a*g + b*(x - mean) + c0 */
+    double *inv_std;                /* 1/sqrt(var + eps) */
+    double *mean_error;             /* float mean minus exact mean, folded into shift */
+    double *batch_mean, *batch_var; /* of this step, for the moving statistics at its end */
+    int has_batch;
     float *stat_shift;                /* sums are taken about this: the moving mean, or zeros */
     int stats_level, sums_level;      /* level whose reduction carries the sums; -1 none */
     size_t stats_offset, sums_offset; /* in that level's payload of doubles */
@@ -232,7 +234,7 @@ struct cnnbn_net {
     const cnnbn_batch *batch;
     cnnbn_run rank_run;
     size_t first_sample;
-    cnnbn_status status, request_status;
+    cnnbn_status status, request_status, finish_status;
     double flags[STOP_FLAGS], loss_sum, hits;
     float grad_scale;
     volatile int position_instr, position_inference;
@@ -276,6 +278,7 @@ void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int t
 void cnnbn__bn_after_stats(cnnbn_net *net, bn_state *bn, const double *sums, double count);
 void cnnbn__bn_after_sums(cnnbn_net *net, bn_state *bn, const double *sums, double count);
 void cnnbn__bn_use_moving(cnnbn_net *net, bn_state *bn);
+void cnnbn__bn_update_moving(cnnbn_net *net); /* at the end of a step that went well */
 cnnbn_prologue cnnbn__bn_prologue(const bn_state *bn);
 /* weights.c */
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);

@@ -53,16 +53,18 @@ static cnnbn_status alloc_bns(cnnbn_net *net)
 {
     size_t channels = 0;
     for (int b = 0; b < net->n_bns; b++) channels += ((size_t)net->bns[b].C + 15) / 16 * 16;
-    CNNBN_TRY(cnnbn_alloc_array(channels, 6 * sizeof(float) + 2 * sizeof(double), "batch-norm coefficients",
+    CNNBN_TRY(cnnbn_alloc_array(channels, 6 * sizeof(float) + 4 * sizeof(double), "batch-norm coefficients",
                                 &net->bn_memory));
     double *d = net->bn_memory;
-    float *f = (float *)(d + 2 * channels);
+    float *f = (float *)(d + 4 * channels);
     for (int b = 0; b < net->n_bns; b++) {
         bn_state *bn = &net->bns[b];
         size_t n = ((size_t)bn->C + 15) / 16 * 16;
         bn->inv_std = d;
         bn->mean_error = d + n;
-        d += 2 * n;
+        bn->batch_mean = d + 2 * n;
+        bn->batch_var = d + 3 * n;
+        d += 4 * n;
         float **arrays[] = {&bn->mean, &bn->scale, &bn->shift, &bn->a, &bn->b, &bn->c0};
         for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++, f += n) *arrays[k] = f;
         bn->stat_shift = cnnbn_net_param(net, bn->moving_mean);

@@ -65,8 +65,8 @@ void cnnbn__bn_update_moving(cnnbn_net *net)
 /* dx = scale*(g - sum(g)/M - xhat*sum(g*xhat)/M), dgamma = sum(g*xhat), dbeta = sum(g), M the global count. */
 void cnnbn__bn_after_sums(cnnbn_net *net, bn_state *bn, const double *sums, double count)
 {
-    float *dgamma = bn->gamma >= 0 ? net->grads + net->param_offset[bn->gamma] : NULL;
-    float *dbeta = bn->beta >= 0 ? net->grads + net->param_offset[bn->beta] : NULL;
+    float *dgamma = bn->gamma >= 0 ? net->grads + bn->gamma_grad : NULL;
+    float *dbeta = bn->beta >= 0 ? net->grads + bn->beta_grad : NULL;
     for (int c = 0; c < bn->C; c++) {
         double sum_g = sums[c];
         double sum_gx = (sums[bn->C + c] + sum_g * bn->mean_error[c]) * bn->inv_std[c];

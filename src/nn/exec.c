@@ -123,9 +123,9 @@ static void copy_gradients(cnnbn_net *net, const program *prog, const net_level 
             const float *entry = net->threads[net->copies[e].thread].stack +
                                  (size_t)net->copies[e].entry * lv->stack_floats + in->stack_offset;
             float *grads = net->grads + (size_t)e * net->grad_stride;
-            memcpy(grads + net->param_offset[o->kernel], entry, kernel->count * sizeof(float));
+            memcpy(grads + o->kernel_grad, entry, kernel->count * sizeof(float));
             if (o->bias >= 0)
-                memcpy(grads + net->param_offset[o->bias], entry + (kernel->count + 15) / 16 * 16,
+                memcpy(grads + o->bias_grad, entry + (kernel->count + 15) / 16 * 16,
                        net->model->params[o->bias].count * sizeof(float));
         }
     }
@@ -161,7 +161,7 @@ static void spread_local_sums(cnnbn_net *net, int at_level, const net_level *lv)
             int param = which ? bn->beta : bn->gamma;
             if (param < 0) continue;
             for (int e = net->batch->n_local ? 1 : 0; e < (net->n_nodes ? net->n_nodes : 1); e++)
-                memset(net->grads + (size_t)e * net->grad_stride + net->param_offset[param], 0,
+                memset(net->grads + (size_t)e * net->grad_stride + (which ? bn->beta_grad : bn->gamma_grad), 0,
                        (size_t)bn->C * sizeof(float));
         }
     }
@@ -204,6 +204,14 @@ static cnnbn_status finish_buckets(cnnbn_net *net)
 {
     for (int b = 0; b < net->n_buckets; b++) CNNBN_TRY(cnnbn_reduce_f32_wait(net->reducer, net->requests[b]));
     return CNNBN_OK;
+}
+
+static void add_agains(cnnbn_net *net)
+{
+    for (int i = 0; i < net->n_agains; i++) {
+        const again *a = &net->agains[i];
+        net->kernels->add(net->model->params[a->param].count, net->grads + a->other, net->grads + a->first);
+    }
 }
 
 /* ---------------------------------------------------------------- a step */
@@ -277,7 +285,10 @@ static void step_thread(cnnbn_net *net, int tid)
     }
     if (tid == 0) {
         net->finish_status = finish_buckets(net); /* the others may still be looking at net->status */
-        if (net->finish_status == CNNBN_OK) cnnbn__bn_update_moving(net);
+        if (net->finish_status == CNNBN_OK) {
+            add_agains(net);
+            cnnbn__bn_update_moving(net);
+        }
     }
 #pragma omp barrier
     if (net->finish_status != CNNBN_OK) return;

@@ -350,7 +350,7 @@ void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int t
 {
     const op *o = &net->ops[in->op];
     work_unit u = {.net = net, .prog = prog, .thread = &net->threads[tid]};
-    float *grads = net->grads + net->param_offset[o->kernel];
+    float *grads = net->grads + o->kernel_grad;
     cnnbn_dense_bwd_weights args = {
         .run = &net->rank_run,
         .x = at(&u, in->in[0]),
@@ -358,7 +358,7 @@ void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int t
         .dy = at(&u, in->in[1]),
         .dw = grads,
         .dw_stride = net->grad_stride,
-        .db = o->bias >= 0 ? net->grads + net->param_offset[o->bias] : NULL,
+        .db = o->bias >= 0 ? net->grads + o->bias_grad : NULL,
         .db_stride = net->grad_stride,
         .part = tid,
         .n_parts = net->n_threads,

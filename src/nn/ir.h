@@ -42,8 +42,9 @@ typedef struct op {
     int bn;       /* BN: index into net->bns, else -1 */
     int add;      /* BN: value added behind the affine, or -1 */
     float rate;   /* DROPOUT */
-    int use;      /* DROPOUT: how many uses of its layer come before */
-    int conv_plan, dense_plan; /* index into the program's plans */
+    size_t kernel_grad, bias_grad; /* where their gradients stand in the slab */
+    int use;                       /* DROPOUT: how many uses of its layer come before */
+    int conv_plan, dense_plan;     /* index into the program's plans */
 } op;
 
 /* One batch norm. Arrays of C. */
@@ -52,6 +53,7 @@ typedef struct bn_state {
     int C, positions; /* positions per sample */
     int layer;
     int gamma, beta, moving_mean, moving_variance; /* weights or -1 */
+    size_t gamma_grad, beta_grad;                  /* where their gradients stand in the slab */
     double momentum, epsilon;
     int frozen, unbiased;
     int is_prologue;                /* applied on load by its consumers: never written */
@@ -144,6 +146,13 @@ typedef struct bucket {
     size_t begin, count;
 } bucket;
 
+/* A layer that is called again makes a second gradient of its weights, reduced on its own (the sum over slices has one tree) and
+ * added to the first one at the end. */
+typedef struct again {
+    int param;
+    size_t first, other;
+} again;
+
 typedef struct program {
     int training;
     int n_values, values_cap;
@@ -207,6 +216,8 @@ struct cnnbn_net {
     size_t n_trained, n_reduced,
         n_state; /* floats of the trained slab, of its reduced front, of the moving statistics */
     size_t *param_offset;
+    int n_agains;
+    again *agains;
     float *weights, *state, *grads, *slots[NET_SLOTS_MAX];
     int n_slots;
     size_t grad_stride;

@@ -136,18 +136,20 @@ static cnnbn_status alloc_threads(cnnbn_net *net)
     return CNNBN_OK;
 }
 
-/* Level after which a weight's gradient is complete; -1: never computed (no path to the loss). */
+/* Level after which a weight's gradients are complete; -1: never computed (no path to the loss). */
 static int done_level(const cnnbn_net *net, int param)
 {
+    int level = -1;
     for (int i = 0; i < net->train.n_instrs; i++) {
         const instr *in = &net->train.instrs[i];
         if (in->op < 0 || (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->kind != I_BN_BWD_SUMS))
             continue;
         const op *o = &net->ops[in->op];
-        if (o->kernel == param || o->bias == param) return in->level;
-        if (o->bn >= 0 && (net->bns[o->bn].gamma == param || net->bns[o->bn].beta == param)) return in->level;
+        int is_its = o->kernel == param || o->bias == param ||
+                     (o->bn >= 0 && (net->bns[o->bn].gamma == param || net->bns[o->bn].beta == param));
+        if (is_its && in->level > level) level = in->level;
     }
-    return -1;
+    return level;
 }
 
 /* Buckets: from the last layer to the first, neighbouring weights are put together until a bucket holds bucket_floats; it starts
@@ -165,6 +167,10 @@ static cnnbn_status plan_buckets(cnnbn_net *net)
     if (least < bucket_floats) least = bucket_floats;
     size_t end = net->n_reduced;
     int level = 0;
+    for (int i = 0; i < net->n_agains; i++) { /* these stand behind the last weight: they go with the first bucket */
+        int done = done_level(net, net->agains[i].param);
+        if (net->agains[i].other < net->n_reduced && done > level) level = done;
+    }
     for (int i = model->n_params - 1; i >= 0; i--) {
         const cnnbn_param *p = &model->params[i];
         if (!p->trainable || net->param_offset[i] >= net->n_reduced) continue;
@@ -275,11 +281,11 @@ void cnnbn_net_destroy(cnnbn_net *net)
         void *const blocks[] = {ts->scratch, ts->stack, ts->workspace, ts->sums, ts->keys, ts->bounds, ts->n_merge};
         for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     }
-    void *const blocks[] = {net->input_scale, net->input_shift,  net->ops,         net->graph_values, net->bns,
-                            net->bn_memory,   net->param_offset, net->weights,     net->state,        net->grads,
-                            net->slots[0],    net->slots[1],     net->norms,       net->arena,        net->prepared,
-                            net->nodes,       net->reduced,      net->threads,     net->joins,        net->copies,
-                            net->buckets,     net->requests,     net->rank_bounds, net->rank_merge};
+    void *const blocks[] = {net->input_scale, net->input_shift,  net->ops,      net->graph_values, net->bns,
+                            net->bn_memory,   net->param_offset, net->agains,   net->weights,      net->state,
+                            net->grads,       net->slots[0],     net->slots[1], net->norms,        net->arena,
+                            net->prepared,    net->nodes,        net->reduced,  net->threads,      net->joins,
+                            net->copies,      net->buckets,      net->requests, net->rank_bounds,  net->rank_merge};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }

@@ -28,6 +28,33 @@ static cnnbn_status alloc_floats(size_t n, const char *what, float **out)
     return CNNBN_OK;
 }
 
+/* Place of the gradient that one use of a weight makes: the weight's own for the first use, else one more. */
+static void place_gradient(cnnbn_net *net, int param, char *seen, size_t *out)
+{
+    if (param < 0 || !net->model->params[param].trainable) return;
+    *out = net->param_offset[param];
+    if (seen[param]) {
+        *out = net->n_trained;
+        net->agains[net->n_agains++] = (again){param, net->param_offset[param], *out};
+        net->n_trained += round_up(net->model->params[param].count);
+    }
+    seen[param] = 1;
+}
+
+static void place_gradients(cnnbn_net *net, int with_sums, char *seen)
+{
+    for (int i = 0; i < net->n_ops && !with_sums; i++) {
+        op *o = &net->ops[i];
+        place_gradient(net, o->kernel, seen, &o->kernel_grad);
+        place_gradient(net, o->bias, seen, &o->bias_grad);
+    }
+    for (int b = 0; b < net->n_bns && with_sums != net->config.bn_local; b++) {
+        bn_state *bn = &net->bns[b];
+        place_gradient(net, bn->gamma, seen, &bn->gamma_grad);
+        place_gradient(net, bn->beta, seen, &bn->beta_grad);
+    }
+}
+
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net)
 {
     const cnnbn_model *model = net->model;
@@ -36,14 +63,20 @@ cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net)
     net->param_offset = memory;
     CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(double), "norms", &memory));
     net->norms = memory;
+    size_t uses = 2 * ((size_t)net->n_ops + (size_t)net->n_bns) + 1;
+    CNNBN_TRY(cnnbn_alloc_array(uses, sizeof(again), "gradients of layers called again", &memory));
+    net->agains = memory;
+    CNNBN_TRY(cnnbn_alloc((size_t)model->n_params + 1, "weights in use", &memory));
     for (int pass = 0; pass <= 1; pass++) {
         for (int i = 0; i < model->n_params; i++) {
             if (!model->params[i].trainable || comes_with_sums(net, i) != pass) continue;
             net->param_offset[i] = net->n_trained;
             net->n_trained += round_up(model->params[i].count);
         }
+        place_gradients(net, pass, memory);
         if (pass == 0) net->n_reduced = net->n_trained;
     }
+    cnnbn_free(memory);
     for (int i = 0; i < model->n_params; i++) {
         if (model->params[i].trainable) continue;
         net->param_offset[i] = net->n_state;

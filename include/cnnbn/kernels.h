@@ -240,6 +240,43 @@ typedef struct cnnbn_kernels {
     void (*input_u8)(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);
     void (*input_f32)(size_t n, int period, const float *x, const float *scale, const float *shift, float *y);
 
+    /* y = a*b; y may be a or b. */
+    void (*mul)(size_t n, const float *a, const float *b, float *y);
+    /* y = a >= b ? a : b; a NaN on either side is the result. Backward: dy goes to a where a >= b (as TensorFlow), else to
+     * b; dx is that of a, or of b when `second` is set. dx may be dy. */
+    void (*maximum)(size_t n, const float *a, const float *b, float *y);
+    void (*maximum_bwd)(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);
+    /* y[n][p][c] = x[n][p][c] * factor[n][c]; y may be x. And the adjoint by the factor: y[n][c] = sum over p of a*b. */
+    void (*channel_mul)(int N, int positions, int C, const float *x, const float *factor, float *y);
+    void (*channel_dot)(int N, int positions, int C, const float *a, const float *b, float *y);
+    /* Stack of [period]: sum of dy over samples and the repetitions of the period in a sample. */
+    void (*column_sums)(const cnnbn_run *run, size_t per_sample, size_t period, const float *dy, float *sums,
+                        size_t sums_stride);
+    /* PReLU (He et al. 2015): y = x > 0 ? x : alpha[i % period]*x, n a multiple of the period. y may be x. Backward: dx,
+     * which may be dy, and dalpha: stack of [period]. */
+    void (*prelu_fwd)(size_t n, size_t period, const float *x, const float *alpha, float *y);
+    void (*prelu_bwd)(size_t n, size_t period, const float *x, const float *alpha, const float *dy, float *dx);
+    void (*prelu_bwd_weights)(const cnnbn_run *run, size_t per_sample, size_t period, const float *x, const float *dy,
+                              float *dalpha, size_t dalpha_stride);
+    /* Layer and group normalisation (Ba, Kiros, Hinton 2016; Wu, He 2018) of x [rows][positions][C]: over the positions and
+     * the C/groups channels of each group of each row. stats [rows][groups][2]: mean, 1/sqrt(var + epsilon), var biased. */
+    void (*norm_stats)(size_t rows, int positions, int C, int groups, double epsilon, const float *x, double *stats);
+    /* y = (x - mean)*inv_std*gamma[c] + beta[c]; gamma, beta or both may be NULL. y may be x. */
+    void (*norm_apply)(size_t rows, int positions, int C, int groups, const float *x, const double *stats,
+                       const float *gamma, const float *beta, float *y);
+    /* dx = inv_std*(g - mean(g) - xhat*mean(g*xhat)), g = dy*gamma, means over the group. dx may be dy. */
+    void (*norm_bwd_data)(size_t rows, int positions, int C, int groups, const float *x, const double *stats,
+                          const float *gamma, const float *dy, float *dx);
+    /* dgamma = sum of dy*xhat, dbeta = sum of dy: stacks of [C]; NULL: not wanted. A sample has rows_per_sample rows. */
+    void (*norm_bwd_weights)(const cnnbn_run *run, size_t rows_per_sample, int positions, int C, int groups,
+                             const float *x, const double *stats, const float *dy, float *dgamma, float *dbeta,
+                             size_t stride);
+    /* y = x / sqrt(max(sum_c x^2, 1e-12)) for each row of C; y may be x. Backward: dx may be dy. */
+    void (*unit_fwd)(size_t rows, int C, const float *x, float *y);
+    void (*unit_bwd)(size_t rows, int C, const float *x, const float *dy, float *dx);
+    /* y = x + stddev * cnnbn_rng_normal(keys[n], i) for element i of sample n; y may be x. */
+    void (*noise)(int N, size_t per_sample, float stddev, const uint64_t *keys, const float *x, float *y);
+
     void (*add)(size_t n, const float *x, float *y);       /* y += x: the tree's addition */
     void (*add_f64)(size_t n, const double *x, double *y); /* y += x */
     void (*scale)(size_t n, float a, float *y);            /* y *= a */

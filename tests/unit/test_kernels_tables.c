@@ -100,6 +100,12 @@ static void elementwise(void **state)
     for_each_table(kernel_cases_elementwise, CASES);
 }
 
+static void merges_and_normalisations(void **state)
+{
+    (void)state;
+    for_each_table(kernel_cases_merge, CASES);
+}
+
 static void optimizers(void **state)
 {
     (void)state;
@@ -142,6 +148,7 @@ int main(void)
         cmocka_unit_test(pools),
         cmocka_unit_test(losses),
         cmocka_unit_test(elementwise),
+        cmocka_unit_test(merges_and_normalisations),
         cmocka_unit_test(optimizers),
     };
     return cmocka_run_group_tests_name("kernels_tables", tests, NULL, NULL);

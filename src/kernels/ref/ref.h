@@ -79,6 +79,30 @@ void cnnbn__ref_scale(size_t n, float a, float *y);
 double cnnbn__ref_sum_squares(size_t n, const float *x);
 void cnnbn__ref_clip(size_t n, float limit, float *y);
 
+void cnnbn__ref_mul(size_t n, const float *a, const float *b, float *y);
+void cnnbn__ref_maximum(size_t n, const float *a, const float *b, float *y);
+void cnnbn__ref_maximum_bwd(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);
+void cnnbn__ref_channel_mul(int N, int positions, int C, const float *x, const float *factor, float *y);
+void cnnbn__ref_channel_dot(int N, int positions, int C, const float *a, const float *b, float *y);
+void cnnbn__ref_column_sums(const cnnbn_run *run, size_t per_sample, size_t period, const float *dy, float *sums,
+                            size_t sums_stride);
+void cnnbn__ref_prelu_fwd(size_t n, size_t period, const float *x, const float *alpha, float *y);
+void cnnbn__ref_prelu_bwd(size_t n, size_t period, const float *x, const float *alpha, const float *dy, float *dx);
+void cnnbn__ref_prelu_bwd_weights(const cnnbn_run *run, size_t per_sample, size_t period, const float *x,
+                                  const float *dy, float *dalpha, size_t dalpha_stride);
+void cnnbn__ref_norm_stats(size_t rows, int positions, int C, int groups, double epsilon, const float *x,
+                           double *stats);
+void cnnbn__ref_norm_apply(size_t rows, int positions, int C, int groups, const float *x, const double *stats,
+                           const float *gamma, const float *beta, float *y);
+void cnnbn__ref_norm_bwd_data(size_t rows, int positions, int C, int groups, const float *x, const double *stats,
+                              const float *gamma, const float *dy, float *dx);
+void cnnbn__ref_norm_bwd_weights(const cnnbn_run *run, size_t rows_per_sample, int positions, int C, int groups,
+                                 const float *x, const double *stats, const float *dy, float *dgamma, float *dbeta,
+                                 size_t stride);
+void cnnbn__ref_unit_fwd(size_t rows, int C, const float *x, float *y);
+void cnnbn__ref_unit_bwd(size_t rows, int C, const float *x, const float *dy, float *dx);
+void cnnbn__ref_noise(int N, size_t per_sample, float stddev, const uint64_t *keys, const float *x, float *y);
+
 void cnnbn__ref_adam(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
 void cnnbn__ref_sgd(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
 

@@ -103,6 +103,28 @@ void EW(depthwise_bwd_weights)(const cnnbn_conv_geom *geom, int i0, int i1, int 
 void EW(direct_fwd)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *w, float *y);
 void EW(direct_bwd_weights)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *dy, float *dw);
 
+void EW(mul)(size_t n, const float *a, const float *b, float *y);
+void EW(maximum)(size_t n, const float *a, const float *b, float *y);
+void EW(maximum_bwd)(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);
+void EW(channel_mul)(int N, int positions, int C, const float *x, const float *factor, float *y);
+void EW(channel_dot)(int N, int positions, int C, const float *a, const float *b, float *y);
+void EW(column_stack)(const cnnbn_run *run, size_t per_sample, size_t period, const float *dy, float *sums,
+                      size_t sums_stride);
+void EW(prelu_fwd)(size_t n, size_t period, const float *x, const float *alpha, float *y);
+void EW(prelu_bwd)(size_t n, size_t period, const float *x, const float *alpha, const float *dy, float *dx);
+void EW(prelu_bwd_weights)(const cnnbn_run *run, size_t per_sample, size_t period, const float *x, const float *dy,
+                           float *dalpha, size_t dalpha_stride);
+void EW(norm_stats)(size_t rows, int positions, int C, int groups, double epsilon, const float *x, double *stats);
+void EW(norm_apply)(size_t rows, int positions, int C, int groups, const float *x, const double *stats,
+                    const float *gamma, const float *beta, float *y);
+void EW(norm_bwd_data)(size_t rows, int positions, int C, int groups, const float *x, const double *stats,
+                       const float *gamma, const float *dy, float *dx);
+void EW(norm_bwd_weights)(const cnnbn_run *run, size_t rows_per_sample, int positions, int C, int groups,
+                          const float *x, const double *stats, const float *dy, float *dgamma, float *dbeta,
+                          size_t stride);
+void EW(unit_fwd)(size_t rows, int C, const float *x, float *y);
+void EW(unit_bwd)(size_t rows, int C, const float *x, const float *dy, float *dx);
+
 int EW(panel_width)(void);
 void EW(pack_panel)(int depth, int width, const float *b, size_t ldb, float *panel);
 void EW(pack_panel_transposed)(int depth, int width, const float *b, size_t ldb, float *panel);

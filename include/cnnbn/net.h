@@ -106,8 +106,9 @@ typedef struct cnnbn_step_result {
 CNNBN_API cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
                                             cnnbn_step_result *result) CNNBN_MUST_CHECK;
 
-/* After CNNBN_ERR_NONFINITE: names the first weight or tensor (in forward order) that holds a NaN or Inf on this rank.
- * text is set to "" when there is none. *order: its place, for choosing the first over ranks. Local. */
+/* After CNNBN_ERR_NONFINITE, while the batch still stands: names the first weight or tensor (in forward order) that holds a NaN or
+ * Inf on this rank. text is set to "" when there is none. *order: its place, for choosing the first over ranks. Local.
+ * Cost: a forward pass by one thread. */
 CNNBN_API void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t bytes);
 
 /* Inference on up to cnnbn_net_block(net) samples per call and thread: with moving statistics. Samples are cut into blocks of

@@ -46,6 +46,27 @@ static void drive_requests(cnnbn_net *net, int tid)
         cnnbn_reduce_progress(net->reducer); /* the others read net->status: it changes between barriers only */
 }
 
+/* A unit of the step under way; its sums go to entry 0. */
+static work_unit unit_of(cnnbn_net *net, thread_state *t, int tid, const cnnbn_run *run, size_t local)
+{
+    const cnnbn_batch *batch = net->batch;
+    work_unit u = {
+        .net = net,
+        .prog = &net->train,
+        .thread = t,
+        .tid = tid,
+        .run = run,
+        .n = run->bounds[run->n_slices],
+        .first_local = local,
+        .images = batch->images + local,
+        .labels = batch->labels + local,
+        .ids = batch->ids + local,
+        .epoch = batch->epoch,
+        .sums = t->sums,
+    };
+    return u;
+}
+
 /* A thread's slices of one level, unit by unit: aligned subtrees of at most unit_slices slices. */
 static void run_level_units(cnnbn_net *net, const net_level *lv, int tid)
 {
@@ -58,21 +79,9 @@ static void run_level_units(cnnbn_net *net, const net_level *lv, int tid)
         cnnbn_run run;
         cnnbn_run_fill(&run, batch->n_global, net->S, s, size, t->bounds, t->n_merge);
         size_t local = cnnbn_slice_begin(batch->n_global, net->S, s) - net->first_sample;
-        work_unit u = {
-            .net = net,
-            .prog = &net->train,
-            .thread = t,
-            .tid = tid,
-            .run = &run,
-            .n = run.bounds[size],
-            .first_local = local,
-            .images = batch->images + local,
-            .labels = batch->labels + local,
-            .ids = batch->ids + local,
-            .epoch = batch->epoch,
-            .entry = t->height,
-            .sums = t->sums + (size_t)t->height * lv->payload,
-        };
+        work_unit u = unit_of(net, t, tid, &run, local);
+        u.entry = t->height;
+        u.sums = t->sums + (size_t)t->height * lv->payload;
         run_instrs(&u, &net->train, lv);
         int merges = cnnbn_tree_push(net->S, t->nodes, &t->height, run.nodes[0]);
         for (int m = merges; m > 0; m--) add_entry(net, t, lv, t->height + m - 1, t->height + m - 2);
@@ -300,7 +309,8 @@ static void step_thread(cnnbn_net *net, int tid)
 cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
                                   cnnbn_step_result *result)
 {
-    net->batch = batch;
+    net->given = *batch; /* find_nonfinite looks at it again */
+    net->batch = &net->given;
     net->first_sample = cnnbn_slice_begin(batch->n_global, net->S, net->first_slice);
     net->grad_scale = (float)(1.0 / (double)batch->n_global);
     net->status = net->request_status = net->finish_status = CNNBN_OK;
@@ -421,6 +431,33 @@ static int first_nonfinite(const float *x, size_t n)
     return 0;
 }
 
+/* Runs the level's forward instructions once more, slice by slice, and looks at what each writes while it stands there: in the step
+ * itself most of it was overwritten. Returns the least index, below `found`, of one that wrote a NaN or Inf; else `found`. */
+static int look_at_level(cnnbn_net *net, const net_level *lv, int found)
+{
+    const program *prog = &net->train;
+    const cnnbn_batch *batch = net->batch;
+    thread_state *t = &net->threads[0];
+    (void)prepare_level(net, prog, lv, 0, 1);
+    for (int s = net->first_slice; s < net->first_slice + net->n_slices; s++) {
+        cnnbn_run run;
+        cnnbn_run_fill(&run, batch->n_global, net->S, s, 1, t->bounds, t->n_merge);
+        size_t local = cnnbn_slice_begin(batch->n_global, net->S, s) - net->first_sample;
+        work_unit u = unit_of(net, t, 0, &run, local);
+        for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
+            const instr *in = &prog->instrs[i];
+            if (in->kind == I_LOSS) break;
+            cnnbn__run_instr(&u, in);
+            if (in->out < 0 || i >= found) continue;
+            const value *v = &prog->values[cnnbn__value_root(prog, in->out)];
+            const float *y =
+                v->place == PLACE_STORED ? net->arena + v->offset + local * v->count : t->scratch + v->offset;
+            if (first_nonfinite(y, v->count * (size_t)u.n)) found = i;
+        }
+    }
+    return found;
+}
+
 void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t bytes)
 {
     const cnnbn_model *model = net->model;
@@ -433,16 +470,13 @@ void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t byt
                            model->layers[model->params[i].layer].name);
             return;
         }
-    for (int i = 0; i < net->train.n_instrs; i++) {
-        const instr *in = &net->train.instrs[i];
-        if (in->out < 0) continue;
-        const value *v = &net->train.values[cnnbn__value_root(&net->train, in->out)];
-        if (v->place != PLACE_STORED || net->batch->n_local == 0) continue;
-        if (first_nonfinite(net->arena + v->offset, v->count * net->batch->n_local)) {
-            *order = model->n_params + i;
-            (void)snprintf(text, bytes, "output of layer %s", cnnbn__op_layer_name(net, in->op));
-            return;
-        }
-        if (in->kind == I_LOSS) return;
+    const program *prog = &net->train;
+    int found = prog->n_instrs;
+    for (int l = 0; l < prog->n_levels && found == prog->n_instrs; l++) {
+        found = look_at_level(net, &prog->levels[l], found);
+        if (prog->levels[l].has_loss) break;
     }
+    if (found == prog->n_instrs) return;
+    *order = model->n_params + found;
+    (void)snprintf(text, bytes, "output of layer %s", cnnbn__op_layer_name(net, prog->instrs[found].op));
 }

@@ -242,6 +242,7 @@ struct cnnbn_net {
     unsigned char *rank_merge;
 
     /* The step under way. */
+    cnnbn_batch given;
     const cnnbn_batch *batch;
     cnnbn_run rank_run;
     size_t first_sample;

@@ -289,6 +289,10 @@ static cnnbn_status find_logits(cnnbn_net *net)
                            layer, out->shape.rank);
     net->has_softmax = last->kind == OP_SOFTMAX;
     net->logits_value = net->has_softmax ? last->in[0] : v;
+    while (last->kind == OP_RESHAPE) last = &net->ops[net->graph_values[last->in[0]].producer];
+    if (last->kind == OP_SOFTMAX && !net->has_softmax)
+        return cnnbn_error(CNNBN_ERR_MODEL,
+                           "layer %s: the softmax must come last: put it behind the Flatten or Reshape", layer);
     if (last->kind == OP_ACT)
         return cnnbn_error(
             CNNBN_ERR_MODEL,

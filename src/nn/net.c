@@ -46,6 +46,9 @@ static cnnbn_status check_config(const cnnbn_net_config *config)
         return cnnbn_error(CNNBN_ERR_OPTION, "--slices %d: must be between 1 and %d", config->slices, CNNBN_SLICES_MAX);
     if (config->threads < 1 || config->threads > 1024)
         return cnnbn_error(CNNBN_ERR_OPTION, "--threads %d: must be between 1 and 1024", config->threads);
+    if (config->threads > omp_get_thread_limit()) /* a smaller team would leave slices undone */
+        return cnnbn_error(CNNBN_ERR_OPTION, "--threads %d: OpenMP allows %d here; see OMP_THREAD_LIMIT",
+                           config->threads, omp_get_thread_limit());
     return CNNBN_OK;
 }
 

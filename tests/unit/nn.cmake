@@ -1,0 +1,8 @@
+# The compiled net beside a naive evaluator in double.
+add_library(cnnbn_test_net STATIC ${PROJECT_SOURCE_DIR}/tests/support/net_reference.c
+            ${PROJECT_SOURCE_DIR}/tests/support/net_reference_layers.c
+            ${PROJECT_SOURCE_DIR}/tests/support/net_models.c ${PROJECT_SOURCE_DIR}/tests/support/net_case.c)
+target_link_libraries(cnnbn_test_net PUBLIC cnnbn_nn cnnbn_test_support PRIVATE cnnbn_flags m)
+foreach(part reference grad step)
+  cnnbn_add_test(net_${part} SOURCES test_net_${part}.c USES nn PRIVATE cnnbn_test_net LABELS net TIMEOUT 300)
+endforeach()

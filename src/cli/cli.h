@@ -26,6 +26,11 @@ int cli_finish(cnnbn_status status);
 /* Ends the program by cli_finish when status is a failure; for option parsers and for what comes before MPI_Init. */
 void cli_check(cnnbn_status status);
 
+/* For programs of many ranks, before cli_parse: a rank that fails before MPI has started calls parting(status), which tells the
+ * other ranks (cli_part_by_mpi of cli_ranks.h), and then ends. Without it the others would wait in MPI_Init, or the job would
+ * end without a word. Does nothing without a launcher. */
+void cli_set_parting(void (*parting)(cnnbn_status status));
+
 /* Strict numbers: all of the text, within [least, most]. `option` ("--epochs") begins the message. CNNBN_ERR_OPTION. */
 cnnbn_status cli_int(const char *option, const char *text, long long least, long long most,
                      long long *out) CNNBN_MUST_CHECK;

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memfd_create */
 #include "cli.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cnnbn/cnnbn_version.h"
@@ -28,45 +30,90 @@ void cli_start(const char *program)
     argp_program_version_hook = print_version;
 }
 
-int cli_speaks(void)
+/* As the launcher has it: Open MPI, PMIx, MPICH's and SLURM's. NULL without a launcher. */
+static const char *rank_text(void)
 {
-    /* Open MPI, PMIx, MPICH's and SLURM's launchers. */
     static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *rank = getenv(names[i]);
-        if (rank && *rank) return strcmp(rank, "0") == 0;
+        if (rank && *rank) return rank;
     }
-    return 1;
+    return NULL;
 }
 
-/* argp and getopt print by themselves; nothing but the descriptors reaches both. */
+int cli_speaks(void)
+{
+    const char *rank = rank_text();
+    return !rank || strcmp(rank, "0") == 0;
+}
+
+/* argp and getopt print by themselves; nothing but the descriptors reaches both. What goes to stderr is kept where it can be. */
 static void silence(int saved[2])
 {
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int to[2] = {open("/dev/null", O_WRONLY | O_CLOEXEC), memfd_create("messages", MFD_CLOEXEC)};
     (void)fflush(NULL);
     for (int i = 0; i < 2; i++) {
-        saved[i] = null < 0 ? -1 : dup(i + 1);
-        if (saved[i] >= 0) (void)dup2(null, i + 1);
+        int target = to[i] < 0 ? to[0] : to[i];
+        saved[i] = target < 0 ? -1 : dup(i + 1);
+        if (saved[i] >= 0) (void)dup2(target, i + 1);
     }
-    if (null >= 0) (void)close(null);
+    for (int i = 0; i < 2; i++)
+        if (to[i] >= 0) (void)close(to[i]);
 }
 
-static void restore(const int saved[2])
+static void restore(int saved[2])
 {
     (void)fflush(NULL);
     for (int i = 0; i < 2; i++)
         if (saved[i] >= 0) {
             (void)dup2(saved[i], i + 1);
             (void)close(saved[i]);
+            saved[i] = -1;
         }
+}
+
+/* ---------------------------------------------------------------- a rank that leaves before MPI has started */
+
+static void (*part)(cnnbn_status);
+static int parsing, parse_saved[2] = {-1, -1};
+
+/* The first line that argp would have printed, without the program's name. */
+static cnnbn_status silenced_message(void)
+{
+    char text[512] = "";
+    (void)fflush(NULL);
+    ssize_t n = pread(STDERR_FILENO, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    const char *colon = strstr(text, ": ");
+    return cnnbn_error(CNNBN_ERR_USAGE, "%s", n <= 0 ? "wrong usage" : colon ? colon + 2 : text);
+}
+
+/* argp ends the program by itself. */
+static void leave(int code, void *unused)
+{
+    (void)unused;
+    if (!parsing || code == 0) return;
+    parsing = 0;
+    cnnbn_status status = cli_speaks() ? cnnbn_error(CNNBN_ERR_USAGE, "wrong usage, told above") : silenced_message();
+    restore(parse_saved);
+    part(status);
+}
+
+void cli_set_parting(void (*parting)(cnnbn_status status))
+{
+    part = rank_text() ? parting : NULL;
+    if (part && on_exit(leave, NULL) != 0) part = NULL;
 }
 
 void cli_parse(const struct argp *argp, unsigned int flags, int argc, char **argv, void *input)
 {
-    int saved[2] = {-1, -1}, speaks = cli_speaks();
-    if (!speaks) silence(saved);
+    int speaks = cli_speaks();
+    if (!speaks) silence(parse_saved);
+    parsing = part != NULL;
     error_t failure = argp_parse(argp, argc, argv, flags, NULL, input);
-    if (!speaks) restore(saved);
+    parsing = 0;
+    if (!speaks) restore(parse_saved);
     if (failure) cli_check(cnnbn_error(CNNBN_ERR_USAGE, "the options cannot be read: %s", strerror(failure)));
 }
 
@@ -82,7 +129,12 @@ int cli_finish(cnnbn_status status)
 
 void cli_check(cnnbn_status status)
 {
-    if (status != CNNBN_OK) exit(cli_finish(status));
+    if (status == CNNBN_OK) return;
+    int code = cli_finish(status);
+    parsing = 0;
+    restore(parse_saved);
+    if (part) part(status);
+    exit(code);
 }
 
 /* ---------------------------------------------------------------- numbers */

@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "cli_files.h"
+#include "cli_ranks.h"
 #include "cnnbn/cpu.h"
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
@@ -196,6 +197,7 @@ int main(int argc, char **argv)
             "finite.",
     };
     cli_start("cnnbn-eval");
+    cli_set_parting(cli_part_by_mpi);
     settings s = {.split = CNNBN_TEST};
     cli_parse(&argp, 0, argc, argv, &s);
     if (!s.data) s.data = cli_bundled_data();

@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "cli_files.h"
+#include "cli_ranks.h"
 #include "cnnbn/train.h"
 
 enum option_key {
@@ -455,6 +456,7 @@ static cnnbn_status complete(settings *s)
 int main(int argc, char **argv)
 {
     cli_start("cnnbn-train");
+    cli_set_parting(cli_part_by_mpi);
     settings s;
     memset(&s, 0, sizeof s);
     cnnbn_train_defaults(&s.opt);

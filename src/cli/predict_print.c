@@ -17,7 +17,7 @@ void predict_print_header(const predict_format *format)
 static int comes_before(const float *p, int a, int b)
 {
     if (isnan(p[a]) || isnan(p[b])) return !isnan(p[a]) || (isnan(p[b]) && a < b);
-    return p[a] > p[b] || (p[a] <= p[b] && a < b);
+    return p[a] > p[b] || (!(p[a] < p[b]) && a < b);
 }
 
 /* The class after `last` in the order of comes_before; the first one for last = -1. */

@@ -97,6 +97,34 @@ static cnnbn_status check_options(const trainer *t)
     return CNNBN_OK;
 }
 
+/* Options that decide which collective calls come when: ranks that differ here would wait for each other. What rank 0 alone
+ * looks at (folders, logs, times) may differ. */
+static cnnbn_status same_course(const trainer *t)
+{
+    const cnnbn_train_options *o = &t->opt;
+    const struct {
+        const char *name;
+        double value;
+    } course[] = {
+        {"epochs", (double)o->epochs},
+        {"steps", (double)o->steps},
+        {"no-validation", !o->validate},
+        {"dry-run", o->dry_run},
+        {"watchdog", o->watchdog_s},
+        {"checkpoint-dir given", o->checkpoint_dir != NULL},
+        {"checkpoint-best given", o->checkpoint_best != NULL},
+        {"checkpoint-every", o->checkpoint_every},
+        {"unit of checkpoint-every", (double)o->checkpoint_unit},
+    };
+    for (size_t i = 0; i < sizeof course / sizeof *course; i++) {
+        char what[64], value[32];
+        (void)snprintf(what, sizeof what, "option %s", course[i].name);
+        (void)snprintf(value, sizeof value, "%.17g", course[i].value);
+        CNNBN_TRY(cnnbn_comm_same_text(t->comm, what, value));
+    }
+    return CNNBN_OK;
+}
+
 /* Ranks that would compute something else are refused, by name. */
 static cnnbn_status same_everywhere(const trainer *t)
 {
@@ -108,6 +136,7 @@ static cnnbn_status same_everywhere(const trainer *t)
         (void)snprintf(what, sizeof what, "option %s", t->id.entries[i].key);
         CNNBN_TRY(cnnbn_comm_same_text(t->comm, what, t->id.entries[i].value));
     }
+    CNNBN_TRY(same_course(t));
     char *text = NULL;
     cnnbn_status status = cnnbn_comm_agree(t->comm, cnnbn_model_to_json(t->model, &text));
     if (status == CNNBN_OK) status = cnnbn_comm_same_text(t->comm, "model", text);

@@ -1,0 +1,12 @@
+# The limits of a core for cnnbn-bench: peak.c once an instruction set, with the sets and flags of simd.cmake.
+foreach(isa ${simd_conv_sets})
+  string(TOUPPER ${isa} upper)
+  add_library(cnnbn_peak_${isa} OBJECT ${CMAKE_CURRENT_LIST_DIR}/peak.c)
+  target_include_directories(cnnbn_peak_${isa} PRIVATE ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(cnnbn_peak_${isa} PRIVATE cnnbn_flags)
+  target_compile_options(cnnbn_peak_${isa} PRIVATE ${simd_conv_flags_${isa}})
+  target_compile_definitions(cnnbn_peak_${isa} PRIVATE CNNBN_ISA_SUFFIX=${isa} CNNBN_PEAK_ISA=CNNBN_ISA_${upper})
+  target_sources(cnnbn_kernels PRIVATE $<TARGET_OBJECTS:cnnbn_peak_${isa}>)
+  target_compile_definitions(cnnbn_kernels PRIVATE CNNBN_HAVE_PEAK_${upper})
+endforeach()
+target_sources(cnnbn_kernels PRIVATE ${CMAKE_CURRENT_LIST_DIR}/peak_sets.c)

@@ -1,0 +1,3 @@
+if(TARGET cnnbn-bench)
+  cnnbn_add_script_test(cli-bench test_bench.sh PROCESSORS 2 LABELS cli TIMEOUT 300)
+endif()

@@ -137,6 +137,37 @@ typedef struct cnnbn_profile_row {
 CNNBN_API void cnnbn_net_profile_reset(cnnbn_net *net);
 CNNBN_API int cnnbn_net_profile_rows(const cnnbn_net *net, cnnbn_profile_row *rows, int max_rows);
 
+/* ---------------------------------------------------------------- timeline */
+
+/* What a thread does beside operations; negative, so that it can stand where an operation's number would. */
+typedef enum cnnbn_activity {
+    CNNBN_ACTIVITY_WAIT = -1,      /* for the other threads of the rank */
+    CNNBN_ACTIVITY_PREPARE = -2,   /* forms of a level's weights */
+    CNNBN_ACTIVITY_JOIN = -3,      /* gradients of the threads are added */
+    CNNBN_ACTIVITY_SUMS = -4,      /* sums of a level are added over threads and ranks */
+    CNNBN_ACTIVITY_START = -5,     /* reductions of gradients are started after a level */
+    CNNBN_ACTIVITY_PROGRESS = -6,  /* reductions under way are driven */
+    CNNBN_ACTIVITY_GRADIENTS = -7, /* a bucket of gradients is waited for */
+    CNNBN_ACTIVITY_OPTIMIZER = -8,
+    CNNBN_ACTIVITY_COUNT = 9
+} cnnbn_activity;
+
+typedef struct cnnbn_net_event {
+    double start_s, end_s; /* of cnnbn_now_s */
+    int32_t what;          /* number of an operation of the training step, or a cnnbn_activity */
+    int32_t detail;        /* level or bucket */
+    int32_t thread, unused;
+} cnnbn_net_event;
+
+/* From the next step on, records what each thread does into events[threads][max_a_thread], borrowed until the next call; an
+ * event that finds no room is counted and dropped. NULL: no recording (the cost is then a branch an operation). Inference is not
+ * recorded. Local, between steps. */
+CNNBN_API void cnnbn_net_trace(cnnbn_net *net, cnnbn_net_event *events, size_t max_a_thread);
+/* Events recorded for a thread, events[thread][0 .. count), in the order of their ends; *n_lost: those dropped. */
+CNNBN_API size_t cnnbn_net_trace_count(const cnnbn_net *net, int thread, size_t *n_lost);
+/* "conv2d_1 forward", "wait for threads", ...; equal on all ranks: a net can name another rank's events. */
+CNNBN_API void cnnbn_net_trace_name(const cnnbn_net *net, const cnnbn_net_event *event, char *text, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,25 @@
 #include "cnnbn/log.h"
 #include "ir.h"
 
+/* ---------------------------------------------------------------- timeline */
+
+static double trace_start(const cnnbn_net *net)
+{
+    return net->trace_room ? cnnbn_now_s() : 0;
+}
+
+static void trace_end(cnnbn_net *net, int tid, int what, int detail, double start)
+{
+    if (net->trace_room) cnnbn__trace_add(net, tid, what, detail, start, cnnbn_now_s());
+}
+
+static void wait_threads(cnnbn_net *net, int tid)
+{
+    double start = trace_start(net);
+#pragma omp barrier
+    trace_end(net, tid, CNNBN_ACTIVITY_WAIT, 0, start);
+}
+
 /* ---------------------------------------------------------------- units */
 
 static void add_entry(cnnbn_net *net, thread_state *t, const net_level *lv, int from, int to)
@@ -26,6 +45,15 @@ static void mark_position(cnnbn_net *net, int index, int inference, int tid)
     net->position_count++;
 }
 
+/* `index` of the instruction in the training program; -1: not for the timeline. */
+static void note_time(cnnbn_net *net, instr *in, int index, int tid, double start)
+{
+    double end = cnnbn_now_s();
+    if (net->trace_room && index >= 0) cnnbn__trace_add(net, tid, index, 0, start, end);
+#pragma omp atomic
+    in->seconds += end - start;
+}
+
 static void run_instrs(const work_unit *u, program *prog, const net_level *lv)
 {
     cnnbn_net *net = u->net;
@@ -33,17 +61,17 @@ static void run_instrs(const work_unit *u, program *prog, const net_level *lv)
         mark_position(net, i, !prog->training, u->tid);
         double start = cnnbn_now_s();
         cnnbn__run_instr(u, &prog->instrs[i]);
-        double spent = cnnbn_now_s() - start;
-#pragma omp atomic
-        prog->instrs[i].seconds += spent;
+        note_time(net, &prog->instrs[i], prog->training ? i : -1, u->tid, start);
     }
 }
 
 static void drive_requests(cnnbn_net *net, int tid)
 {
     if (tid != 0 || net->request_status != CNNBN_OK) return;
+    double start = trace_start(net);
     net->request_status =
         cnnbn_reduce_progress(net->reducer); /* the others read net->status: it changes between barriers only */
+    trace_end(net, tid, CNNBN_ACTIVITY_PROGRESS, 0, start);
 }
 
 /* A unit of the step under way; its sums go to entry 0. */
@@ -211,7 +239,11 @@ static cnnbn_status start_buckets(cnnbn_net *net, int after_level)
 
 static cnnbn_status finish_buckets(cnnbn_net *net)
 {
-    for (int b = 0; b < net->n_buckets; b++) CNNBN_TRY(cnnbn_reduce_f32_wait(net->reducer, net->requests[b]));
+    for (int b = 0; b < net->n_buckets; b++) {
+        double start = trace_start(net);
+        CNNBN_TRY(cnnbn_reduce_f32_wait(net->reducer, net->requests[b]));
+        trace_end(net, 0, CNNBN_ACTIVITY_GRADIENTS, b, start);
+    }
     return CNNBN_OK;
 }
 
@@ -259,11 +291,15 @@ static void level_end(cnnbn_net *net, int index, const net_level *lv)
 {
     copy_gradients(net, &net->train, lv);
     cnnbn_status status = CNNBN_OK;
+    double start = trace_start(net);
     if (lv->reduces) {
         join_sums(net, lv);
         status = reduce_level(net, index, lv);
+        trace_end(net, 0, CNNBN_ACTIVITY_SUMS, index, start);
     }
+    start = trace_start(net);
     if (status == CNNBN_OK) status = start_buckets(net, index);
+    trace_end(net, 0, CNNBN_ACTIVITY_START, index, start);
     if (status == CNNBN_OK) status = net->request_status; /* a request failed on the way */
     net->status = status;
 }
@@ -273,23 +309,24 @@ static void step_thread(cnnbn_net *net, int tid)
     program *prog = &net->train;
     for (int l = 0; l < prog->n_levels; l++) {
         const net_level *lv = &prog->levels[l];
-        if (prepare_level(net, prog, lv, tid, net->n_threads)) {
-#pragma omp barrier
-        }
+        double start = trace_start(net);
+        int prepared = prepare_level(net, prog, lv, tid, net->n_threads);
+        trace_end(net, tid, CNNBN_ACTIVITY_PREPARE, l, start);
+        if (prepared) wait_threads(net, tid);
         run_level_units(net, lv, tid);
-#pragma omp barrier
+        wait_threads(net, tid);
+        start = trace_start(net);
         join_floats(net, lv, tid);
+        trace_end(net, tid, CNNBN_ACTIVITY_JOIN, l, start);
         for (int i = lv->first + lv->n_units_instr; i < lv->first + lv->n_units_instr + lv->n_solo; i++) {
             mark_position(net, i, 0, tid);
-            double start = cnnbn_now_s();
+            start = cnnbn_now_s();
             cnnbn__run_solo(net, prog, &prog->instrs[i], tid);
-            double spent = cnnbn_now_s() - start;
-#pragma omp atomic
-            prog->instrs[i].seconds += spent;
+            note_time(net, &prog->instrs[i], i, tid, start);
         }
-#pragma omp barrier
+        wait_threads(net, tid);
         if (tid == 0) level_end(net, l, lv);
-#pragma omp barrier
+        wait_threads(net, tid);
         if (net->status != CNNBN_OK) return;
     }
     if (tid == 0) {
@@ -299,11 +336,15 @@ static void step_thread(cnnbn_net *net, int tid)
             cnnbn__bn_update_moving(net);
         }
     }
-#pragma omp barrier
+    wait_threads(net, tid);
     if (net->finish_status != CNNBN_OK) return;
+    double start = trace_start(net);
     cnnbn__optimizer_norms(net, tid);
-#pragma omp barrier
+    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
+    wait_threads(net, tid);
+    start = trace_start(net);
     cnnbn__optimizer_update(net, tid);
+    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
 }
 
 cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],

@@ -192,6 +192,8 @@ typedef struct thread_state {
     unsigned char *n_merge;
     int height;
     cnnbn_node nodes[CNNBN_TREE_DEPTH];
+    cnnbn_net_event *events; /* of the timeline */
+    size_t n_events, n_events_lost;
 } thread_state;
 
 enum { NET_SLOTS_MAX = 2, STACK_SPARE = 2 };
@@ -249,6 +251,7 @@ struct cnnbn_net {
     cnnbn_status status, request_status, finish_status;
     double flags[STOP_FLAGS], loss_sum, hits;
     float grad_scale;
+    size_t trace_room; /* events a thread may record; 0: no timeline */
     volatile int position_instr, position_inference;
     volatile uint64_t position_count;
 };
@@ -294,6 +297,8 @@ void cnnbn__bn_update_moving(cnnbn_net *net); /* at the end of a step that went 
 cnnbn_prologue cnnbn__bn_prologue(const bn_state *bn);
 /* weights.c */
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);
+/* timeline.c: with net->trace_room > 0 only */
+void cnnbn__trace_add(cnnbn_net *net, int tid, int what, int detail, double start_s, double end_s);
 /* optimizer.c */
 void cnnbn__optimizer_norms(cnnbn_net *net, int tid);
 void cnnbn__optimizer_update(cnnbn_net *net, int tid);

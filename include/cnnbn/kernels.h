@@ -111,17 +111,20 @@ typedef struct cnnbn_dense_plan {
     int max_n, max_slice;                              /* in: as for the convolution */
     size_t fwd_workspace_floats, bwd_workspace_floats; /* out: of one call */
     int any_grouping;                                  /* out: as for the convolution */
+    size_t prepared_floats;                            /* out: form of the weights made by dense_prepare; 0: none */
+    int fuses_bn;                                      /* out: dense_bwd_bn pays (and may be called) */
 } cnnbn_dense_plan;
 
 /* y = act(x' w + bias) */
 typedef struct cnnbn_dense_fwd {
     const cnnbn_run *run;
-    const float *x;       /* [N][F] */
-    cnnbn_prologue in;    /* period divides F */
-    const float *w;       /* [F][U] */
-    const float *bias;    /* [U] or NULL */
-    cnnbn_activation act; /* as for the convolution */
-    float *y;             /* [N][U], overwritten */
+    const float *x;        /* [N][F] */
+    cnnbn_prologue in;     /* period divides F */
+    const float *w;        /* [F][U] */
+    const float *prepared; /* by dense_prepare with the same w */
+    const float *bias;     /* [U] or NULL */
+    cnnbn_activation act;  /* as for the convolution */
+    float *y;              /* [N][U], overwritten */
     float *workspace;
 } cnnbn_dense_fwd;
 
@@ -130,9 +133,28 @@ typedef struct cnnbn_dense_bwd_data {
     const cnnbn_run *run;
     const float *dy; /* [N][U], in front of the activation */
     const float *w;  /* [F][U] */
-    float *dx;       /* [N][F], behind the prologue, overwritten */
+    const float *prepared;
+    float *dx; /* [N][F], behind the prologue, overwritten */
     float *workspace;
 } cnnbn_dense_bwd_data;
+
+/* dense_bwd_data and a batch norm's backward in one pass, so that dz = dy w^T is never written: with `sums` what bn_bwd_sums
+ * makes of dz and x, with dx what bn_bwd_apply makes of them. For a plan with fuses_bn, in.act linear, in.mean given and its
+ * period a multiple of 16, pre linear or ReLU. */
+typedef struct cnnbn_dense_bwd_bn {
+    const cnnbn_run *run;
+    const float *dy; /* [N][U], in front of the activation */
+    const float *w;
+    const float *prepared;
+    const float *x;    /* [N][F]: the batch norm's input */
+    cnnbn_prologue in; /* the batch norm: period channels */
+    double *sums;      /* stack of [2 * period], or NULL */
+    size_t sums_stride;
+    const float *a, *b, *c0; /* [period], for dx */
+    cnnbn_activation pre;
+    float *dx; /* [N][F], overwritten, or NULL */
+    float *workspace;
+} cnnbn_dense_bwd_bn;
 
 /* dw = x'^T dy, db = sum of dy. Works on part `part` of `n_parts` of the rows of dw (whole tiles of the kernel's own
  * fixed tiling, so that the split changes no bits); part 0 makes db. The tree runs inside a tile: the stacks have
@@ -186,8 +208,10 @@ typedef struct cnnbn_kernels {
     void (*conv_bwd)(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args);
 
     void (*dense_plan)(cnnbn_dense_plan *plan);
+    void (*dense_prepare)(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts);
     void (*dense_fwd)(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
     void (*dense_bwd_data)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
+    void (*dense_bwd_bn)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args);
     void (*dense_bwd_weights)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
 
     /* Batch-norm sums of x [N][positions][C]: as conv_fwd's `stat`. */

@@ -73,7 +73,7 @@ static instr *emit(emitter *e, instr_kind kind, int op_index, int n_in, const in
     i->in = inputs;
     for (int k = 0; k < n_in; k++) i->in[k] = in[k];
     i->out = out;
-    i->stats_bn = -1;
+    i->stats_bn = i->bn = -1;
     return i;
 }
 
@@ -218,10 +218,11 @@ static void backward_bn(emitter *e, int index, int gradient)
         contribute(e, o->add, dz);
     }
     int in[2] = {dz, e->fwd[x]};
-    if (!bn->frozen) (void)emit(e, I_BN_BWD_SUMS, index, 2, in, -1);
+    if (!bn->frozen) emit(e, I_BN_BWD_SUMS, index, 2, in, -1)->bn = o->bn;
     if (!e->need[x]) return;
     int dx = new_value(e, net->graph_values[x].shape, -1);
     instr *apply = emit(e, I_BN_BWD_APPLY, index, 2, in, dx);
+    apply->bn = o->bn;
     const op *maker = &net->ops[net->graph_values[x].producer];
     if ((maker->kind == OP_CONV || maker->kind == OP_DENSE) && net->graph_values[x].n_uses == 1 &&
         !cnnbn__is_linear(maker->act)) {

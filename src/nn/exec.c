@@ -263,8 +263,16 @@ static int prepare_level(cnnbn_net *net, const program *prog, const net_level *l
     int any = 0;
     for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
         const instr *in = &prog->instrs[i];
-        if (in->kind != I_CONV_FWD && in->kind != I_CONV_BWD) continue;
+        if (in->kind != I_CONV_FWD && in->kind != I_CONV_BWD && in->kind != I_DENSE_FWD) continue;
         const op *o = &net->ops[in->op];
+        if (in->kind == I_DENSE_FWD) { /* serves the backward pass too */
+            const cnnbn_dense_plan *dense = &prog->dense_plans[o->dense_plan];
+            if (dense->prepared_floats)
+                net->kernels->dense_prepare(dense, cnnbn_net_param(net, o->kernel),
+                                            net->prepared + prog->dense_prepared[o->dense_plan], tid, n_threads);
+            any |= dense->prepared_floats != 0;
+            continue;
+        }
         const cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
         const float *w = cnnbn_net_param(net, o->kernel);
         if (in->kind == I_CONV_BWD) {

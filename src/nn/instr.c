@@ -109,8 +109,17 @@ static void run_dense_fwd(const work_unit *u, const instr *in)
 {
     const cnnbn_net *net = u->net;
     const op *o = &net->ops[in->op];
-    cnnbn_dense_fwd args = {u->run, at(u, in->in[0]), prologue_of(net, o), weight(net, o->kernel), weight(net, o->bias),
-                            o->act, at(u, in->out),   u->thread->workspace};
+    cnnbn_dense_fwd args = {
+        .run = u->run,
+        .x = at(u, in->in[0]),
+        .in = prologue_of(net, o),
+        .w = weight(net, o->kernel),
+        .prepared = net->prepared + u->prog->dense_prepared[o->dense_plan],
+        .bias = weight(net, o->bias),
+        .act = o->act,
+        .y = at(u, in->out),
+        .workspace = u->thread->workspace,
+    };
     net->kernels->dense_fwd(&u->prog->dense_plans[o->dense_plan], &args);
 }
 
@@ -118,9 +127,41 @@ static void run_dense_bwd_data(const work_unit *u, const instr *in)
 {
     const cnnbn_net *net = u->net;
     const op *o = &net->ops[in->op];
-    cnnbn_dense_bwd_data args = {u->run, at(u, in->in[0]), weight(net, o->kernel), at(u, in->out),
-                                 u->thread->workspace};
+    cnnbn_dense_bwd_data args = {
+        .run = u->run,
+        .dy = at(u, in->in[0]),
+        .w = weight(net, o->kernel),
+        .prepared = net->prepared + u->prog->dense_prepared[o->dense_plan],
+        .dx = at(u, in->out),
+        .workspace = u->thread->workspace,
+    };
     net->kernels->dense_bwd_data(&u->prog->dense_plans[o->dense_plan], &args);
+}
+
+/* Sums of the batch norm (no output), or its dx. */
+static void run_dense_bn(const work_unit *u, const instr *in)
+{
+    const cnnbn_net *net = u->net;
+    const op *o = &net->ops[in->op];
+    const bn_state *bn = &net->bns[in->bn];
+    size_t payload = u->prog->levels[in->level].payload;
+    cnnbn_dense_bwd_bn args = {
+        .run = u->run,
+        .dy = at(u, in->in[0]),
+        .w = weight(net, o->kernel),
+        .prepared = net->prepared + u->prog->dense_prepared[o->dense_plan],
+        .x = at(u, in->in[1]),
+        .in = cnnbn__bn_prologue(bn),
+        .sums = in->out < 0 ? u->thread->sums + (size_t)u->entry * payload + bn->sums_offset : NULL,
+        .sums_stride = payload,
+        .a = bn->a,
+        .b = bn->b,
+        .c0 = bn->c0,
+        .pre = in->pre,
+        .dx = in->out >= 0 ? at(u, in->out) : NULL,
+        .workspace = u->thread->workspace,
+    };
+    net->kernels->dense_bwd_bn(&u->prog->dense_plans[o->dense_plan], &args);
 }
 
 static size_t rows_of(const work_unit *u, const bn_state *bn)
@@ -297,6 +338,10 @@ void cnnbn__run_instr(const work_unit *u, const instr *in)
     case I_BN_APPLY:
         run_bn_apply(u, in);
         break;
+    case I_DENSE_BN_SUMS:
+    case I_DENSE_BN_APPLY:
+        run_dense_bn(u, in);
+        break;
     case I_BN_BWD_SUMS:
         run_bn_bwd_sums(u, in);
         break;
@@ -387,6 +432,8 @@ const char *cnnbn__instr_name(instr_kind kind)
         [I_CONV_BWD] = "backward",
         [I_DENSE_BWD_DATA] = "backward data",
         [I_DENSE_BWD_WEIGHTS] = "backward weights",
+        [I_DENSE_BN_SUMS] = "backward sums",
+        [I_DENSE_BN_APPLY] = "backward",
         [I_BN_BWD_SUMS] = "backward sums",
         [I_BN_BWD_APPLY] = "backward",
         [I_ACT_BWD] = "backward of activation",

@@ -103,6 +103,8 @@ typedef enum instr_kind {
     I_DENSE_BWD_WEIGHTS,
     I_BN_BWD_SUMS,
     I_BN_BWD_APPLY,
+    I_DENSE_BN_SUMS,  /* backward data of a dense layer and sums of the batch norm in front of it, in one pass */
+    I_DENSE_BN_APPLY, /* the same again and the batch norm's backward */
     I_ACT_BWD,
     I_SOFTMAX_BWD,
     I_MAXPOOL_BWD,
@@ -120,6 +122,7 @@ typedef struct instr {
     int level;
     int solo;             /* run by all threads together, after the level's units */
     int stats_bn;         /* CONV_FWD: batch norm whose sums are taken in the epilogue, or -1 */
+    int bn;               /* BN_BWD_*, DENSE_BN_*: the batch norm, else -1 */
     cnnbn_activation pre; /* BN_BWD_APPLY: activation that made x, whose derivative is applied too */
     int first_channel;    /* UNCONCAT */
     size_t stack_offset;  /* CONV_BWD: floats, of dw and db in the thread's stack entry */
@@ -165,6 +168,7 @@ typedef struct program {
     cnnbn_conv_plan *conv_plans;
     cnnbn_dense_plan *dense_plans;
     size_t *fwd_prepared, *bwd_prepared; /* offsets of each conv plan in prepared */
+    size_t *dense_prepared;              /* offsets of each dense plan in prepared */
     size_t prepared_floats;
     size_t arena_floats;                                   /* per program, for max_samples */
     size_t scratch_floats, stack_floats, workspace_floats; /* of one thread */
@@ -282,6 +286,8 @@ void cnnbn__net_fuse(cnnbn_net *net);
 /* emit.c */
 cnnbn_status cnnbn__net_emit(cnnbn_net *net, program *prog, int training);
 int cnnbn__value_root(const program *prog, int v);
+/* join.c: pairs of instructions that one kernel does in one pass */
+void cnnbn__net_join_passes(cnnbn_net *net, program *prog);
 /* plan.c */
 cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int max_slice);
 void cnnbn__program_free(program *prog);

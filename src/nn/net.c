@@ -145,11 +145,10 @@ static int done_level(const cnnbn_net *net, int param)
     int level = -1;
     for (int i = 0; i < net->train.n_instrs; i++) {
         const instr *in = &net->train.instrs[i];
-        if (in->op < 0 || (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->kind != I_BN_BWD_SUMS))
-            continue;
+        if (in->op < 0 || (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->bn < 0)) continue;
         const op *o = &net->ops[in->op];
-        int is_its = o->kernel == param || o->bias == param ||
-                     (o->bn >= 0 && (net->bns[o->bn].gamma == param || net->bns[o->bn].beta == param));
+        int is_its = in->bn >= 0 ? net->bns[in->bn].gamma == param || net->bns[in->bn].beta == param
+                                 : o->kernel == param || o->bias == param;
         if (is_its && in->level > level) level = in->level;
     }
     return level;

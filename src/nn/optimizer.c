@@ -47,7 +47,8 @@ static void update(cnnbn_net *net, const cnnbn_param *p, size_t offset, size_t c
     }
     double t = (double)(net->iterations + 1);
     double step = opt->lr * sqrt(1 - pow(opt->beta2, t)) / (1 - pow(opt->beta1, t));
-    cnnbn_adam args = {(float)step, (float)(1 - opt->beta1), (float)(1 - opt->beta2), (float)opt->epsilon, (float)decay};
+    cnnbn_adam args = {(float)step, (float)(1 - opt->beta1), (float)(1 - opt->beta2), (float)opt->epsilon,
+                       (float)decay};
     net->kernels->adam(count, &args, g, net->slots[0] + offset, net->slots[1] + offset, w);
 }
 

@@ -31,9 +31,12 @@ static int needs_statistics(const cnnbn_net *net, const instr *in)
     case I_DENSE_BWD_WEIGHTS:
         return o->prologue;
     case I_BN_APPLY:
+        return o->bn;
     case I_BN_BWD_SUMS:
     case I_BN_BWD_APPLY:
-        return o->bn;
+    case I_DENSE_BN_SUMS:
+    case I_DENSE_BN_APPLY:
+        return in->bn;
     default:
         return -1;
     }
@@ -49,11 +52,11 @@ static void assign_levels(cnnbn_net *net, program *prog)
         int bn = needs_statistics(net, in);
         if (bn >= 0 && prog->training && !net->bns[bn].frozen) {
             at = later(at, net->bns[bn].stats_level + 1);
-            if (in->kind == I_BN_BWD_APPLY) at = later(at, net->bns[bn].sums_level + 1);
+            if (in->kind == I_BN_BWD_APPLY || in->kind == I_DENSE_BN_APPLY) at = later(at, net->bns[bn].sums_level + 1);
         }
         in->level = at;
         if (in->stats_bn >= 0) net->bns[in->stats_bn].stats_level = at;
-        if (in->kind == I_BN_BWD_SUMS) net->bns[net->ops[in->op].bn].sums_level = at;
+        if (in->kind == I_BN_BWD_SUMS || in->kind == I_DENSE_BN_SUMS) net->bns[in->bn].sums_level = at;
         if (in->out >= 0) prog->values[cnnbn__value_root(prog, in->out)].first = at;
         greatest = later(greatest, at);
     }
@@ -187,9 +190,10 @@ static cnnbn_status make_plans(cnnbn_net *net, program *prog, int max_slice)
     prog->conv_plans = memory;
     CNNBN_TRY(cnnbn_alloc_array((size_t)n, sizeof(cnnbn_dense_plan), "plans of dense layers", &memory));
     prog->dense_plans = memory;
-    CNNBN_TRY(cnnbn_alloc_array(2 * (size_t)n, sizeof(size_t), "offsets of prepared weights", &memory));
+    CNNBN_TRY(cnnbn_alloc_array(3 * (size_t)n, sizeof(size_t), "offsets of prepared weights", &memory));
     prog->fwd_prepared = memory;
     prog->bwd_prepared = prog->fwd_prepared + n;
+    prog->dense_prepared = prog->bwd_prepared + n;
     for (int i = 0; i < net->n_ops; i++) {
         op *o = &net->ops[i];
         if (o->dead) continue;
@@ -241,6 +245,8 @@ static void size_plans(cnnbn_net *net, program *prog, int max_slice)
         net->kernels->dense_plan(plan);
         if (plan->fwd_workspace_floats > workspace) workspace = plan->fwd_workspace_floats;
         if (plan->bwd_workspace_floats > workspace) workspace = plan->bwd_workspace_floats;
+        prog->dense_prepared[i] = at;
+        at += round_up(plan->prepared_floats);
     }
     prog->prepared_floats = at;
     prog->workspace_floats = round_up(workspace);
@@ -297,8 +303,8 @@ static void place_sums(cnnbn_net *net, program *prog)
             bn->stats_offset = lv->payload;
             lv->payload += 2 * (size_t)bn->C;
         }
-        if (in->kind == I_BN_BWD_SUMS) {
-            bn_state *bn = &net->bns[net->ops[in->op].bn];
+        if (in->kind == I_BN_BWD_SUMS || in->kind == I_DENSE_BN_SUMS) {
+            bn_state *bn = &net->bns[in->bn];
             bn->sums_offset = lv->payload;
             lv->payload += 2 * (size_t)bn->C;
         }
@@ -333,18 +339,18 @@ static void count_flops(const cnnbn_net *net, program *prog)
                            : 0;
         if (in->kind == I_CONV_FWD) in->flop = conv_flop(&o->conv);
         if (in->kind == I_CONV_BWD) in->flop = conv_flop(&o->conv) * (in->out >= 0 ? 2 : 1);
-        if (in->kind == I_DENSE_FWD || in->kind == I_DENSE_BWD_DATA || in->kind == I_DENSE_BWD_WEIGHTS)
-            in->flop = dense;
+        if (o->kind == OP_DENSE && in->kind != I_ACT_BWD) in->flop = dense;
     }
 }
 
 cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int max_slice)
 {
     prog->max_samples = max_samples;
+    CNNBN_TRY(make_plans(net, prog, max_slice));
+    cnnbn__net_join_passes(net, prog);
     assign_levels(net, prog);
     CNNBN_TRY(sort_instructions(prog));
     find_lives(prog);
-    CNNBN_TRY(make_plans(net, prog, max_slice));
     for (int l = 0; l < prog->n_levels; l++) {
         prog->levels[l].unit_slices = prog->training ? choose_unit(net, prog, &prog->levels[l], max_slice) : 1;
         prog->max_unit = later(prog->max_unit, prog->levels[l].unit_slices * max_slice);

@@ -11,7 +11,9 @@ static void print_instr(const cnnbn_net *net, const program *prog, const instr *
         const op *o = &net->ops[in->op];
         if (in->kind == I_CONV_FWD || in->kind == I_CONV_BWD)
             (void)fprintf(out, " %s", cnnbn_conv_algo_name(prog->conv_plans[o->conv_plan].algo));
-        if (o->prologue >= 0 && in->kind != I_DENSE_BWD_DATA)
+        int through = in->kind == I_DENSE_BN_SUMS || in->kind == I_DENSE_BN_APPLY;
+        if (through) (void)fprintf(out, " of %s, in one pass", net->model->layers[net->bns[in->bn].layer].name);
+        if (o->prologue >= 0 && in->kind != I_DENSE_BWD_DATA && !through)
             (void)fprintf(out, ", on load: %s%s", net->model->layers[net->bns[o->prologue].layer].name,
                           cnnbn__is_linear(net->bns[o->prologue].act) ? "" : " + activation");
         if ((in->kind == I_CONV_FWD || in->kind == I_DENSE_FWD) && !cnnbn__is_linear(o->act))

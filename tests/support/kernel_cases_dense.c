@@ -16,7 +16,7 @@ typedef struct dense_case {
     const cnnbn_kernels *table, *ref;
     cnnbn_dense_plan plan, ref_plan;
     size_t F, U;
-    float *x, *w, *bias, *dy, *workspace_fwd, *workspace_bwd, *ref_workspace;
+    float *x, *w, *bias, *dy, *prepared, *workspace_fwd, *workspace_bwd, *ref_workspace;
     cnnbn_prologue in;
     cnnbn_activation act;
 } dense_case;
@@ -35,6 +35,11 @@ static void case_begin(dense_case *c, const cnnbn_kernels *table, uint64_t seed,
     c->ref = kernel_cases_ref();
     int period = dice_one_in(&c->d, 2) ? random_features(&c->d) : dice_int(&c->d, 1, 20);
     int F = period < 30 ? period * dice_int(&c->d, 1, 5) : period, U = random_features(&c->d);
+    if (dice_one_in(&c->d, 5)) { /* few units behind many features; the batch norm's whole vectors of channels */
+        period = 16 * dice_int(&c->d, 1, 4);
+        F = period * dice_int(&c->d, 2, 40);
+        U = dice_int(&c->d, 1, 18);
+    }
     case_run_random(&c->run, &c->d, 40);
     c->plan = (cnnbn_dense_plan){.F = F, .U = U, .max_n = c->run.samples, .max_slice = c->run.max_slice};
     c->ref_plan = c->plan;
@@ -51,6 +56,8 @@ static void case_begin(dense_case *c, const cnnbn_kernels *table, uint64_t seed,
     c->bias = dice_one_in(&c->d, 2) ? NULL : arrays_random(&c->mem, &c->d, c->U, -1, 1);
     c->in = case_prologue(&c->mem, &c->d, period, 0);
     c->act = case_act_from_output(&c->d);
+    c->prepared = arrays_floats(&c->mem, c->plan.prepared_floats, 0);
+    for (int part = 0; part < 3; part++) table->dense_prepare(&c->plan, c->w, c->prepared, part, 3);
     c->workspace_fwd = arrays_floats(&c->mem, c->plan.fwd_workspace_floats, 0);
     c->workspace_bwd = arrays_floats(&c->mem, c->plan.bwd_workspace_floats, 0);
     c->ref_workspace = arrays_floats(&c->mem, c->ref_plan.fwd_workspace_floats, 0);
@@ -62,6 +69,7 @@ static void forward(const dense_case *c, const cnnbn_run *run, size_t first, flo
                             .x = c->x + first * c->F,
                             .in = c->in,
                             .w = c->w,
+                            .prepared = c->prepared,
                             .bias = c->bias,
                             .act = c->act,
                             .y = y + first * c->U,
@@ -71,8 +79,12 @@ static void forward(const dense_case *c, const cnnbn_run *run, size_t first, flo
 
 static void backward_data(const dense_case *c, const cnnbn_run *run, size_t first, float *dx)
 {
-    cnnbn_dense_bwd_data args = {
-        .run = run, .dy = c->dy + first * c->U, .w = c->w, .dx = dx + first * c->F, .workspace = c->workspace_bwd};
+    cnnbn_dense_bwd_data args = {.run = run,
+                                 .dy = c->dy + first * c->U,
+                                 .w = c->w,
+                                 .prepared = c->prepared,
+                                 .dx = dx + first * c->F,
+                                 .workspace = c->workspace_bwd};
     c->table->dense_bwd_data(&c->plan, &args);
 }
 
@@ -188,6 +200,44 @@ static void check_weights(dense_case *c)
     if (with_db) case_nodes_f32(c->label, "db of a run against its slices", run, c->U, db[0], join_db, c->U);
 }
 
+/* dense_bwd_bn beside the naive one: sums of every node, and dx; and a run's sums against its slices'. */
+static void check_batch_norm(dense_case *c)
+{
+    const cnnbn_run *run = &c->run.run;
+    size_t n = (size_t)c->run.samples, C = (size_t)c->in.period, nodes = (size_t)run->n_nodes,
+           depth = (size_t)run->depth;
+    if (!c->plan.fuses_bn || !c->in.mean || C % 16 != 0) return;
+    double *sums = (double *)(void *)arrays_floats(&c->mem, 4 * C * depth, 0);
+    double *ref_sums = (double *)(void *)arrays_floats(&c->mem, 4 * C * depth, 0);
+    float *dx = arrays_floats(&c->mem, n * c->F, 1), *ref_dx = arrays_floats(&c->mem, n * c->F, 0);
+    cnnbn_dense_bwd_bn args = {
+        .run = run,
+        .dy = c->dy,
+        .w = c->w,
+        .prepared = c->prepared,
+        .x = c->x,
+        .in = c->in,
+        .sums = sums,
+        .sums_stride = 2 * C,
+        .a = arrays_random(&c->mem, &c->d, C, -1, 1),
+        .b = arrays_random(&c->mem, &c->d, C, -1, 1),
+        .c0 = arrays_random(&c->mem, &c->d, C, -1, 1),
+        .pre = {dice_one_in(&c->d, 2) ? CNNBN_ACT_RELU : CNNBN_ACT_LINEAR, 0, 0, 0},
+        .dx = dx,
+        .workspace = c->workspace_bwd,
+    };
+    args.in.act = (cnnbn_activation){CNNBN_ACT_LINEAR, 0, 0, 0};
+    c->table->dense_bwd_bn(&c->plan, &args);
+    args.sums = ref_sums;
+    args.dx = ref_dx;
+    c->ref->dense_bwd_bn(&c->ref_plan, &args);
+    case_close(c->label, "dx through a batch norm", dx, ref_dx, n * c->F, sqrt((double)c->U), dense_tolerance);
+    double floor = sqrt((double)c->run.samples * (double)c->F / (double)C) + 1;
+    for (size_t i = 0; i < nodes * 2 * C; i++)
+        if (!(fabs(sums[i] - ref_sums[i]) <= dense_tolerance * (fabs(ref_sums[i]) + floor * sqrt((double)c->U))))
+            fail_msg("%s: sum %zu through a batch norm: %.9g, expected %.9g", c->label, i, sums[i], ref_sums[i]);
+}
+
 /* A NaN in x reaches its row of y and of dw; a NaN in dy its row of dx, its column of dw, and db. */
 static void check_nan(dense_case *c)
 {
@@ -238,6 +288,7 @@ void kernel_cases_dense(const cnnbn_kernels *table, int n_cases, uint64_t seed)
         case_begin(&c, table, seed, i);
         check_samples(&c);
         check_weights(&c);
+        check_batch_norm(&c);
         check_nan(&c);
         arrays_end(&c.mem, c.label);
     }

@@ -40,6 +40,8 @@ void cnnbn__blas_dense_plan(cnnbn_dense_plan *plan)
     plan->fwd_workspace_floats = PANEL_FLOATS + cnnbn__blas_line_up((size_t)loaded_rows * (size_t)plan->F);
     plan->bwd_workspace_floats = PANEL_FLOATS + loaded + (stack > sums ? stack : sums);
     plan->any_grouping = 1;
+    plan->prepared_floats = 0;
+    plan->fuses_bn = 0;
 }
 
 static int min_int(int a, int b)

@@ -64,6 +64,11 @@ static void prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *prep
     (void)plan, (void)w, (void)prepared, (void)part, (void)n_parts;
 }
 
+static void prepare_dense(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts)
+{
+    (void)plan, (void)w, (void)prepared, (void)part, (void)n_parts;
+}
+
 void cnnbn__kernels_blas_fill(cnnbn_kernels *table)
 {
     table->conv_plan = cnnbn__blas_conv_plan;
@@ -72,6 +77,7 @@ void cnnbn__kernels_blas_fill(cnnbn_kernels *table)
     table->conv_fwd = cnnbn__blas_conv_fwd;
     table->conv_bwd = cnnbn__blas_conv_bwd;
     table->dense_plan = cnnbn__blas_dense_plan;
+    table->dense_prepare = prepare_dense;
     table->dense_fwd = cnnbn__blas_dense_fwd;
     table->dense_bwd_data = cnnbn__blas_dense_bwd_data;
     table->dense_bwd_weights = cnnbn__blas_dense_bwd_weights;

@@ -42,6 +42,8 @@ void cnnbn__ref_conv_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args
 void cnnbn__ref_conv_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args);
 
 void cnnbn__ref_dense_plan(cnnbn_dense_plan *plan);
+void cnnbn__ref_dense_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts);
+void cnnbn__ref_dense_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args);
 void cnnbn__ref_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
 void cnnbn__ref_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
 void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);

@@ -8,6 +8,13 @@ void cnnbn__ref_dense_plan(cnnbn_dense_plan *plan)
     plan->fwd_workspace_floats = 2 * ((size_t)plan->F + (size_t)plan->U);
     plan->bwd_workspace_floats = 0;
     plan->any_grouping = 1;
+    plan->prepared_floats = 0;
+    plan->fuses_bn = 0;
+}
+
+void cnnbn__ref_dense_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts)
+{
+    (void)plan, (void)w, (void)prepared, (void)part, (void)n_parts;
 }
 
 /* y = act(x' w + bias) */
@@ -74,5 +81,41 @@ void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dens
         for (int f = begin; f < end; f++)
             weights_tile(plan, args, f, u, n, args->dw + (size_t)f * U + u, args->dw_stride);
         if (args->db && args->part == 0) weights_tile(plan, args, -1, u, n, args->db + u, args->db_stride);
+    }
+}
+
+static double dz_at(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args, size_t i, size_t f)
+{
+    double dz = 0;
+    for (size_t u = 0; u < (size_t)plan->U; u++)
+        dz += (double)args->dy[i * (size_t)plan->U + u] * (double)args->w[f * (size_t)plan->U + u];
+    size_t c = f % (size_t)args->in.period;
+    return dz * cnnbn__ref_act_slope(args->in.act, cnnbn__ref_affine(&args->in, c, args->x[i * (size_t)plan->F + f]));
+}
+
+/* bn_bwd_sums and bn_bwd_apply of dz = dy w^T. */
+void cnnbn__ref_dense_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args)
+{
+    const cnnbn_run *run = args->run;
+    size_t F = (size_t)plan->F, C = (size_t)args->in.period;
+    int height = 0;
+    for (int s = 0; s < run->n_slices; s++) {
+        double *sums = args->sums ? args->sums + (size_t)height * args->sums_stride : NULL;
+        for (size_t c = 0; sums && c < 2 * C; c++) sums[c] = 0;
+        for (size_t i = (size_t)run->bounds[s]; i < (size_t)run->bounds[s + 1]; i++)
+            for (size_t f = 0; f < F; f++) {
+                size_t c = f % C;
+                double g = dz_at(plan, args, i, f), x = (double)args->x[i * F + f],
+                       centred = x - (double)args->in.mean[c];
+                if (sums) {
+                    sums[c] += g;
+                    sums[C + c] += g * centred;
+                }
+                if (args->dx)
+                    args->dx[i * F + f] =
+                        (float)(cnnbn__ref_act_slope_from_output(args->pre, x) *
+                                ((double)args->a[c] * g + (double)args->b[c] * centred + (double)args->c0[c]));
+            }
+        if (sums) height = cnnbn__stack_push_f64(run, s, height, 2 * C, args->sums, args->sums_stride);
     }
 }

@@ -25,6 +25,13 @@
 #define simd_dense_fwd CNNBN__ISA(cnnbn__dense_fwd)
 #define simd_dense_bwd_data CNNBN__ISA(cnnbn__dense_bwd_data)
 #define simd_dense_bwd_weights CNNBN__ISA(cnnbn__dense_bwd_weights)
+#define simd_dense_prepare CNNBN__ISA(cnnbn__dense_prepare)
+#define simd_dense_is_few CNNBN__ISA(cnnbn__dense_is_few)
+#define simd_dense_few_plan CNNBN__ISA(cnnbn__dense_few_plan)
+#define simd_dense_few_prepare CNNBN__ISA(cnnbn__dense_few_prepare)
+#define simd_dense_few_fwd CNNBN__ISA(cnnbn__dense_few_fwd)
+#define simd_dense_few_bwd_data CNNBN__ISA(cnnbn__dense_few_bwd_data)
+#define simd_dense_few_bwd_bn CNNBN__ISA(cnnbn__dense_few_bwd_bn)
 
 /* Signatures and contracts are the table's, in kernels.h. */
 void direct_plan(cnnbn_conv_plan *plan);
@@ -50,6 +57,15 @@ void simd_dense_plan(cnnbn_dense_plan *plan);
 void simd_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
 void simd_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
 void simd_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+void simd_dense_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts);
+
+/* Few units (dense_few.c): whether the plan is of that kind, and what is done then. */
+int simd_dense_is_few(const cnnbn_dense_plan *plan);
+void simd_dense_few_plan(cnnbn_dense_plan *plan);
+void simd_dense_few_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts);
+void simd_dense_few_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
+void simd_dense_few_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
+void simd_dense_few_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args);
 
 /* An activation other than ReLU and none is done in a pass of its own. */
 static inline int act_is_relu(cnnbn_activation act)

@@ -11,7 +11,8 @@ enum {
     DENSE_LD = DENSE_K + 16,        /* rows of a block of A; no power of two, or they would share sets of the cache */
     DENSE_ROWS = 16 * VEC_MUL_ROWS, /* samples of a block of A: in L2 */
     DENSE_FEATURES = 128,           /* rows of dw in a block; the unit in which threads share dw */
-    DENSE_FEATURES_LD = DENSE_FEATURES + 16
+    DENSE_FEATURES_LD = DENSE_FEATURES + 16,
+    DENSE_UNITS_FEW = 16 /* at most so many units are kept in registers at once */
 };
 
 /* n features of one sample by the prologue; `feature` is the index of the first. */

@@ -2,7 +2,7 @@
  * stays in L1, and only the run's nodes are written. */
 #include "dense.h"
 
-enum { TILE_FLOATS = VEC_TMUL_ROWS * TILE_COLS, UNITS_FEW = 16 };
+enum { TILE_FLOATS = VEC_TMUL_ROWS * TILE_COLS };
 
 static void bias_gradient(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args, double *sums)
 {
@@ -106,7 +106,7 @@ void simd_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_
             dense_load(n_f, f0, &args->in, x, block + i * DENSE_FEATURES_LD);
             for (int f = n_f; f < vec_round_up(n_f); f++) block[i * DENSE_FEATURES_LD + f] = 0.0f;
         }
-        if (plan->U <= UNITS_FEW) {
+        if (plan->U <= DENSE_UNITS_FEW) {
             features_across(plan, args, n_f, block, dw);
             continue;
         }

@@ -20,6 +20,14 @@ void simd_dense_plan(cnnbn_dense_plan *plan)
     plan->fwd_workspace_floats = forward;
     plan->bwd_workspace_floats = forward > weights ? forward : weights;
     plan->any_grouping = 1;
+    plan->prepared_floats = 0;
+    plan->fuses_bn = 0;
+    if (simd_dense_is_few(plan)) simd_dense_few_plan(plan);
+}
+
+void simd_dense_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts)
+{
+    if (simd_dense_is_few(plan)) simd_dense_few_prepare(plan, w, prepared, part, n_parts);
 }
 
 static void load_rows(const product *p, int i0, int n, int k0, int n_k, float *to)
@@ -89,6 +97,10 @@ static void multiply(const product *p, float *workspace)
 
 void simd_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args)
 {
+    if (simd_dense_is_few(plan)) {
+        simd_dense_few_fwd(plan, args);
+        return;
+    }
     const cnnbn_run *run = args->run;
     int N = run->n_slices ? run->bounds[run->n_slices] : 0;
     const product p = {.n_rows = N,
@@ -108,6 +120,10 @@ void simd_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args)
 
 void simd_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args)
 {
+    if (simd_dense_is_few(plan)) {
+        simd_dense_few_bwd_data(plan, args);
+        return;
+    }
     const cnnbn_run *run = args->run;
     const cnnbn_prologue none = {.act = {.kind = CNNBN_ACT_LINEAR}};
     const product p = {.n_rows = run->n_slices ? run->bounds[run->n_slices] : 0,

@@ -1,0 +1,71 @@
+/* Pairs of instructions that one kernel does in one pass.
+ *
+ * A batch norm in front of a dense layer of few units (as behind a Flatten): the gradient between them, dz = dy w^T, is as large
+ * as the activations and cheap to make, so it is made twice, for the batch norm's sums and behind their reduction for dx, and never
+ * written. */
+#include "cnnbn/memory.h"
+#include "ir.h"
+
+enum { CHANNELS_OF_A_VECTOR = 16 }; /* what cnnbn_dense_bwd_bn asks of the period */
+
+static int uses_of(const program *prog, int root)
+{
+    int uses = 0;
+    for (int i = 0; i < prog->n_instrs; i++)
+        for (int k = 0; k < prog->instrs[i].n_in; k++) uses += cnnbn__value_root(prog, prog->instrs[i].in[k]) == root;
+    return uses;
+}
+
+static instr *maker_of(const program *prog, int root)
+{
+    for (int i = 0; i < prog->n_instrs; i++)
+        if (prog->instrs[i].out >= 0 && cnnbn__value_root(prog, prog->instrs[i].out) == root) return &prog->instrs[i];
+    return NULL;
+}
+
+static instr *apply_of(const program *prog, int bn)
+{
+    for (int i = 0; i < prog->n_instrs; i++)
+        if (prog->instrs[i].kind == I_BN_BWD_APPLY && prog->instrs[i].bn == bn) return &prog->instrs[i];
+    return NULL;
+}
+
+static int is_simple(cnnbn_activation pre)
+{
+    return pre.kind == CNNBN_ACT_LINEAR || pre.kind == CNNBN_ACT_RELU;
+}
+
+/* `sums`: a BN_BWD_SUMS. Whether its gradient comes from one dense layer that can make it again. */
+static void join_dense(cnnbn_net *net, program *prog, instr *sums)
+{
+    const bn_state *bn = &net->bns[sums->bn];
+    int dz = cnnbn__value_root(prog, sums->in[0]);
+    instr *data = maker_of(prog, dz), *apply = apply_of(prog, sums->bn);
+    if (!data || data->kind != I_DENSE_BWD_DATA || !apply || uses_of(prog, dz) != 2) return;
+    const op *dense = &net->ops[data->op];
+    if (dense->prologue != sums->bn || !prog->dense_plans[dense->dense_plan].fuses_bn ||
+        bn->C % CHANNELS_OF_A_VECTOR != 0 || !cnnbn__is_linear(bn->act) || !is_simple(apply->pre))
+        return;
+    instr *const both[] = {sums, apply};
+    for (int k = 0; k < 2; k++) {
+        both[k]->op = data->op;
+        both[k]->in[0] = data->in[0]; /* dy of the dense layer; in[1] stays x */
+    }
+    sums->kind = I_DENSE_BN_SUMS;
+    apply->kind = I_DENSE_BN_APPLY;
+    data->kind = I_KIND_COUNT;
+}
+
+void cnnbn__net_join_passes(cnnbn_net *net, program *prog)
+{
+    for (int i = 0; i < prog->n_instrs; i++)
+        if (prog->instrs[i].kind == I_BN_BWD_SUMS) join_dense(net, prog, &prog->instrs[i]);
+    int n = 0;
+    for (int i = 0; i < prog->n_instrs; i++) {
+        if (prog->instrs[i].kind == I_KIND_COUNT)
+            cnnbn_free(prog->instrs[i].in);
+        else
+            prog->instrs[n++] = prog->instrs[i];
+    }
+    prog->n_instrs = n;
+}

@@ -2,11 +2,14 @@
  * added from left to right: the same bits whoever computed which block, and every sample exactly once. */
 #include <string.h>
 
+#include "cnnbn/log.h"
 #include "cnnbn/memory.h"
 #include "trainer.h"
 
-/* Samples between two looks at the stop flags of all ranks. */
-static const size_t round_samples = 4096;
+/* Samples of a rank between two looks at the stop flags of all ranks: so many that a round of the slowest rank takes about half a
+ * second, whatever the model. */
+static const size_t first_round_samples = 64, most_round_samples = 4096;
+static const double short_round_s = 0.25, long_round_s = 1;
 
 typedef struct evaluation {
     cnnbn_net *net;
@@ -78,19 +81,26 @@ cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_
     size_t n_blocks = (n_samples + e.block - 1) / e.block, size = (size_t)cnnbn_comm_size(comm);
     size_t rank = (size_t)cnnbn_comm_rank(comm);
     size_t first = n_blocks * rank / size, last = n_blocks * (rank + 1) / size;
-    size_t round = round_samples / e.block ? round_samples / e.block : 1;
-    size_t most = (n_blocks + size - 1) / size, n_rounds = (most + round - 1) / round;
-    if (round > most) round = most ? most : 1;
+    size_t most = (n_blocks + size - 1) / size, room = most_round_samples / e.block,
+           round = first_round_samples / e.block;
+    if (room > most) room = most;
+    if (room == 0) room = 1;
+    if (round == 0) round = 1;
+    if (round > room) round = room;
     *stopped = 0;
-    cnnbn_status status = cnnbn_comm_agree(comm, allocate(&e, n_blocks, round));
-    for (size_t r = 0; r < n_rounds && status == CNNBN_OK && !*stopped; r++) {
-        size_t begin = first + r * round, end = begin + round < last ? begin + round : last;
+    cnnbn_status status = cnnbn_comm_agree(comm, allocate(&e, n_blocks, room));
+    for (size_t at = 0; at < most && status == CNNBN_OK && !*stopped;) {
+        size_t begin = first + at, end = begin + round < last ? begin + round : last;
+        watchdog_phase(w, "validation", (int64_t)(at * e.block));
+        double start = cnnbn_now_s();
         cnnbn_status local = begin < end ? run_blocks(&e, begin, end - begin, n_blocks) : CNNBN_OK;
-        watchdog_phase(w, "validation", (int64_t)r);
-        double flags[2] = {local != CNNBN_OK, stop ? stop(stop_context) : 0};
-        status = cnnbn_comm_max_f64(comm, flags, 2);
+        double flags[3] = {local != CNNBN_OK, stop ? stop(stop_context) : 0, cnnbn_now_s() - start};
+        status = cnnbn_comm_max_f64(comm, flags, 3);
         if (status == CNNBN_OK && flags[0] > 0) status = cnnbn_comm_agree(comm, local);
-        *stopped = flags[1] > 0 && r + 1 < n_rounds;
+        at += round;
+        *stopped = flags[1] > 0 && at < most;
+        if (flags[2] < short_round_s && 2 * round <= room) round *= 2;
+        if (flags[2] > long_round_s && round > 1) round /= 2;
     }
     /* Every entry is one rank's and zero elsewhere, so the sum over ranks is exact. */
     if (status == CNNBN_OK && !*stopped) status = cnnbn_comm_sum_f64(comm, e.sums, 2 * n_blocks);

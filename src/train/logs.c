@@ -19,13 +19,22 @@ static cnnbn_status io_error(const char *path, const char *what, int error)
     return cnnbn_error(CNNBN_ERR_IO, "%s: cannot %s: %s", path, what, strerror(error));
 }
 
-/* Copies the rows that stay from the old log to `to`. */
-static void keep_rows(FILE *from, FILE *to, const char *header, int64_t keep_below)
+/* Copies the rows that stay from the old log to `to`. A log with other columns is somebody else's: refused, not emptied. */
+static cnnbn_status keep_rows(const char *path, FILE *from, FILE *to, const char *header, int64_t keep_below)
 {
     char *line = NULL;
     size_t room = 0;
+    cnnbn_status status = CNNBN_OK;
     ssize_t length = getline(&line, &room, from);
-    if (length > 0 && strncmp(line, header, strlen(header)) == 0 && line[length - 1] == '\n') {
+    if (length > 0) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (strcmp(line, header) != 0)
+            status = cnnbn_error(CNNBN_ERR_OPTION,
+                                 "%s: the run goes on with columns %s, this file has %.200s: give the same options, or "
+                                 "another file",
+                                 path, header, line);
+    }
+    if (length > 0 && status == CNNBN_OK) {
         while ((length = getline(&line, &room, from)) > 0) {
             char *end;
             int64_t number = strtoll(line, &end, 10);
@@ -34,6 +43,7 @@ static void keep_rows(FILE *from, FILE *to, const char *header, int64_t keep_bel
         }
     }
     free(line); /* getline's, not cnnbn_alloc's */
+    return status;
 }
 
 static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_below)
@@ -43,12 +53,18 @@ static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_b
     FILE *to = fopen(temporary, "w");
     if (!to) return io_error(temporary, "be written", errno);
     (void)fprintf(to, "%s\n", header);
+    cnnbn_status status = CNNBN_OK;
     FILE *from = keep_below > 0 ? fopen(path, "r") : NULL;
     if (from) {
-        keep_rows(from, to, header, keep_below);
+        status = keep_rows(path, from, to, header, keep_below);
         (void)fclose(from);
     }
-    int bad = ferror(to);
+    if (status != CNNBN_OK) {
+        (void)fclose(to);
+        (void)remove(temporary);
+        return status;
+    }
+    int bad = ferror(to) || fflush(to) != 0 || fsync(fileno(to)) != 0;
     if (fclose(to) != 0 || bad || rename(temporary, path) != 0) {
         int error = errno;
         (void)remove(temporary);

@@ -22,6 +22,8 @@ static void on_signal(int number)
 }
 
 static const int caught[] = {SIGTERM, SIGINT, SIGUSR1};
+enum { N_CAUGHT = sizeof caught / sizeof *caught };
+static struct sigaction before[N_CAUGHT];
 
 void stop_install(void)
 {
@@ -31,12 +33,19 @@ void stop_install(void)
     action.sa_flags = SA_RESTART;
     (void)sigemptyset(&action.sa_mask);
     came = 0;
-    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) (void)sigaction(caught[i], &action, NULL);
+    for (int i = 0; i < N_CAUGHT; i++) (void)sigaction(caught[i], &action, &before[i]);
 }
 
 void stop_uninstall(void)
 {
-    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) (void)signal(caught[i], SIG_DFL);
+    /* After a signal the run is winding up with exit code 75: the same one again (Slurm and mpirun both send TERM) must not
+     * end it with another. */
+    for (int i = 0; i < N_CAUGHT; i++) {
+        if (came && caught[i] != SIGINT)
+            (void)signal(caught[i], SIG_IGN);
+        else
+            (void)sigaction(caught[i], &before[i], NULL);
+    }
 }
 
 int stop_signal(void)

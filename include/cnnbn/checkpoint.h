@@ -47,6 +47,9 @@ typedef struct cnnbn_checkpoint {
     char *training_config;          /* JSON text or NULL */
     int is_cnnbn;                   /* read: 1 when /cnnbn is there (else a plain Keras file: no slots, no meta) */
     char digest[CNNBN_DIGEST_TEXT]; /* read: of the trained state, see cnnbn_checkpoint_state_digest */
+    /* Written: asked between the temporary file and the renaming, or NULL; what it refuses is not published. */
+    cnnbn_status (*may_publish)(const void *context);
+    const void *may_publish_context;
 } cnnbn_checkpoint;
 
 /* Digest of the trained state: every weight (moving statistics too) and every slot, with shapes, in the model's order; layer
@@ -92,6 +95,9 @@ CNNBN_API cnnbn_status cnnbn_checkpoint_newest(const char *dir, cnnbn_checkpoint
 /* Removes old checkpoints but the newest `keep` (>= 1), and stale *.tmp files; never the one named by `protect` (or NULL).
  * Failures to remove are warnings. */
 CNNBN_API void cnnbn_checkpoint_prune(const char *dir, int keep, const char *protect);
+
+/* Moves the checkpoints of steps after `step` (all, and best.h5, when it is negative) to DIR/earlier-N, a new folder, and says so. */
+CNNBN_API cnnbn_status cnnbn_checkpoint_set_aside(const char *dir, int64_t step) CNNBN_MUST_CHECK;
 
 /* Creates the folder (and its parents) when missing, and proves that a file can be written there. */
 CNNBN_API cnnbn_status cnnbn_checkpoint_prepare_dir(const char *dir) CNNBN_MUST_CHECK;

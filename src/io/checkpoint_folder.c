@@ -167,6 +167,48 @@ void cnnbn_checkpoint_prune(const char *dir, int keep, const char *protect)
     cnnbn_free(list.entries);
 }
 
+/* DIR/earlier-N of the first N that is free. */
+static cnnbn_status make_earlier(const char *dir, char *text, size_t bytes)
+{
+    for (int n = 1; n < 100000; n++) {
+        int length = snprintf(text, bytes, "%s/earlier-%d", dir, n);
+        if (length < 0 || (size_t)length >= bytes) return cnnbn_error(CNNBN_ERR_IO, "%s: the path is too long", dir);
+        if (mkdir(text, 0777) == 0) return CNNBN_OK;
+        if (errno != EEXIST) break;
+    }
+    return cnnbn_error(CNNBN_ERR_IO, "%s: the folder cannot be created: %s", text, strerror(errno));
+}
+
+static cnnbn_status move_file(const char *dir, const char *name, const char *to_dir)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    int a = snprintf(from, sizeof from, "%s/%s", dir, name), b = snprintf(to, sizeof to, "%s/%s", to_dir, name);
+    if (a < 0 || b < 0 || (size_t)a >= sizeof from || (size_t)b >= sizeof to)
+        return cnnbn_error(CNNBN_ERR_IO, "%s: the path is too long", dir);
+    if (rename(from, to) == 0) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_IO, "%s: cannot be moved to %s: %s", from, to, strerror(errno));
+}
+
+cnnbn_status cnnbn_checkpoint_set_aside(const char *dir, int64_t step)
+{
+    static const char best_name[] = "best.h5";
+    listing list;
+    char earlier[PATH_MAX] = "", best[PATH_MAX];
+    CNNBN_TRY(list_folder(dir, 0, &list));
+    size_t n = 0;
+    while (n < list.n && list.entries[n].step > step) n++; /* newest first */
+    int length = snprintf(best, sizeof best, "%s/%s", dir, best_name);
+    int with_best = step < 0 && length > 0 && (size_t)length < sizeof best && access(best, F_OK) == 0;
+    cnnbn_status status = n > 0 || with_best ? make_earlier(dir, earlier, sizeof earlier) : CNNBN_OK;
+    for (size_t i = 0; i < n && status == CNNBN_OK; i++) status = move_file(dir, list.entries[i].name, earlier);
+    if (with_best && status == CNNBN_OK) status = move_file(dir, best_name, earlier);
+    if (earlier[0] && status == CNNBN_OK)
+        cnnbn_warn("%zu checkpoint%s of an earlier run moved to %s", n + (size_t)with_best,
+                   n + (size_t)with_best == 1 ? "" : "s", earlier);
+    cnnbn_free(list.entries);
+    return status;
+}
+
 static cnnbn_status make_folders(char *path)
 {
     for (char *at = path + 1;; at++) {

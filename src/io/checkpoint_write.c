@@ -283,7 +283,10 @@ cnnbn_status cnnbn_checkpoint_write(const char *path, const cnnbn_checkpoint *ch
     status = cnnbn__seal_make(content, bytes, seal);
     cnnbn__file_part parts[2] = {{seal, sizeof seal}, {content, bytes}};
     if (status == CNNBN_OK) status = cnnbn__file_check_space(path, bytes + sizeof seal);
-    if (status == CNNBN_OK) status = cnnbn__file_write(path, parts, 2);
+    if (status == CNNBN_OK) {
+        cnnbn__file_gate gate = {checkpoint->may_publish, checkpoint->may_publish_context};
+        status = cnnbn__file_write(path, parts, 2, gate);
+    }
     cnnbn_free(content);
     return status == CNNBN_OK ? CNNBN_OK : cnnbn_error_context(status, "checkpoint not written");
 }

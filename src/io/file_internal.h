@@ -22,11 +22,19 @@ cnnbn_status cnnbn__file_sync_folder(const char *path) CNNBN_MUST_CHECK;
  * that fails. */
 cnnbn_status cnnbn__file_publish(const char *temporary, const char *path) CNNBN_MUST_CHECK;
 
-/* Writes the parts, one after the other, to PATH.tmp and publishes it. On failure PATH is as it was and PATH.tmp removed. */
+/* Asked before the renaming; what it refuses is not published. */
+typedef struct cnnbn__file_gate {
+    cnnbn_status (*may_publish)(const void *context); /* or NULL */
+    const void *context;
+} cnnbn__file_gate;
+
+/* Writes the parts, one after the other, to PATH.tmp and publishes it. On failure PATH is as it was and PATH.tmp removed; where
+ * the gate refused, PATH.tmp stays: it may be another writer's by then. */
 typedef struct cnnbn__file_part {
     const void *data;
     size_t bytes;
 } cnnbn__file_part;
-cnnbn_status cnnbn__file_write(const char *path, const cnnbn__file_part *parts, int n_parts) CNNBN_MUST_CHECK;
+cnnbn_status cnnbn__file_write(const char *path, const cnnbn__file_part *parts, int n_parts,
+                               cnnbn__file_gate gate) CNNBN_MUST_CHECK;
 
 #endif

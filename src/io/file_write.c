@@ -123,11 +123,12 @@ static cnnbn_status write_parts(const char *temporary, const cnnbn__file_part *p
     return cnnbn_error(CNNBN_ERR_IO, "%s: cannot be %s: %s", temporary, failed, strerror(error));
 }
 
-cnnbn_status cnnbn__file_write(const char *path, const cnnbn__file_part *parts, int n_parts)
+cnnbn_status cnnbn__file_write(const char *path, const cnnbn__file_part *parts, int n_parts, cnnbn__file_gate gate)
 {
     char *temporary;
     CNNBN_TRY(cnnbn__file_temporary(path, &temporary));
     cnnbn_status status = write_parts(temporary, parts, n_parts);
+    if (status == CNNBN_OK && gate.may_publish) status = gate.may_publish(gate.context);
     if (status == CNNBN_OK) status = rename_synced(temporary, path);
     cnnbn_free(temporary);
     return status;

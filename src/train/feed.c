@@ -25,14 +25,26 @@ struct feed {
     int head, n_waiting; /* oldest list asked for; how many */
 };
 
+/* Piece by piece: each is a sign of life, as a large file may take longer than a watchdog waits. */
+static cnnbn_status read_pieces(feed *f, size_t n, watchdog *w)
+{
+    const size_t piece_bytes = (size_t)64 << 20;
+    size_t piece = piece_bytes / f->sample_bytes ? piece_bytes / f->sample_bytes : 1;
+    char *to = cnnbn_shared_data(f->shared);
+    for (size_t i = 0; i < n; i += piece) {
+        watchdog_phase(w, "reading data", 0);
+        CNNBN_TRY(cnnbn_dataset_read(f->dataset, f->split, i, n - i < piece ? n - i : piece, to + i * f->sample_bytes));
+    }
+    return CNNBN_OK;
+}
+
 /* Rank 0 of each node reads the split into the node's block. */
-static cnnbn_status load_shared(feed *f, cnnbn_comm *comm, size_t bytes, size_t n)
+static cnnbn_status load_shared(feed *f, cnnbn_comm *comm, size_t bytes, size_t n, watchdog *w)
 {
     CNNBN_TRY(cnnbn_shared_create(comm, bytes, &f->shared));
     f->data = cnnbn_shared_data(f->shared);
     cnnbn_status status = CNNBN_OK;
-    if (cnnbn_comm_node_rank(comm) == 0)
-        status = cnnbn_dataset_read(f->dataset, f->split, 0, n, cnnbn_shared_data(f->shared));
+    if (cnnbn_comm_node_rank(comm) == 0) status = read_pieces(f, n, w);
     status = cnnbn_comm_agree(comm, status);
     if (status != CNNBN_OK) return status;
     return cnnbn_shared_fence(f->shared);
@@ -53,7 +65,7 @@ static cnnbn_status alloc_lists(feed *f, size_t max_batch)
 }
 
 cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split split, size_t memory_bytes,
-                         int max_batch, feed **out)
+                         int max_batch, watchdog *w, feed **out)
 {
     const cnnbn_dataset_info *info = cnnbn_dataset_get_info(dataset);
     size_t n = info->n[split], bytes = n * info->sample_bytes;
@@ -69,7 +81,7 @@ cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split s
     }
     status = cnnbn_comm_agree(comm, status);
     if (status == CNNBN_OK && bytes <= memory_bytes) {
-        status = load_shared(f, comm, bytes, n);
+        status = load_shared(f, comm, bytes, n, w);
     } else if (status == CNNBN_OK) {
         size_t part = memory_bytes / (size_t)cnnbn_comm_node_size(comm);
         status = cnnbn_comm_agree(comm, cnnbn_stream_open(dataset, split, part, max_batch, &f->stream));

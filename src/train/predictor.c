@@ -188,7 +188,7 @@ cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *p, cnnbn_comm *comm, cnnb
     status = cnnbn_comm_agree(comm, status);
     if (status == CNNBN_OK) status = cnnbn_comm_same_text(comm, "dataset", data);
     if (status == CNNBN_OK) status = cnnbn_comm_same_text(comm, "split", split == CNNBN_TEST ? "test" : "train");
-    if (status == CNNBN_OK) status = feed_create(comm, dataset, split, memory_limit, 8192, &f);
+    if (status == CNNBN_OK) status = feed_create(comm, dataset, split, memory_limit, 8192, NULL, &f);
     if (status == CNNBN_OK)
         status = evaluate_split(p->net, comm, f, info->n[split], memory, classes, NULL, NULL, NULL, &stopped, &sums);
     feed_destroy(f);

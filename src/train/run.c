@@ -24,40 +24,45 @@ static cnnbn_status flush_logs(trainer *t)
     return status != CNNBN_OK ? status : other;
 }
 
-/* A write that failed is said once; the run goes on unless --checkpoint-strict. */
-static cnnbn_status judge(trainer *t, cnnbn_status status)
+/* Rank 0 copies the state and lets its helper write it; `final` waits for the file. */
+static cnnbn_status submit(trainer *t, int final, int is_best)
 {
-    if (status == CNNBN_OK || t->opt.checkpoint_strict) return status;
+    saver_job job;
+    memset(&job, 0, sizeof job);
+    CNNBN_TRY(
+        cnnbn_checkpoint_path(t->opt.checkpoint_dir, t->state.epoch, t->state.global_step, job.path, sizeof job.path));
+    if (is_best) (void)snprintf(job.best_path, sizeof job.best_path, "%s/best.h5", t->opt.checkpoint_dir);
+    CNNBN_TRY(saver_submit(t->save, t, &job));
+    return final ? saver_wait(t->save) : CNNBN_OK;
+}
+
+/* What counts on rank 0. The last one of a run must succeed; before that a failed write is said, and the run goes on unless
+ * --checkpoint-strict or another run owns the folder. A log that cannot be written keeps no checkpoint from being written. */
+static cnnbn_status save(trainer *t, int final, int is_best)
+{
+    watchdog_phase(t->dog, "checkpoint", t->state.global_step);
+    cnnbn_status logged = flush_logs(t);
+    if (logged != CNNBN_OK && t->opt.checkpoint_strict) return logged;
+    if (logged != CNNBN_OK) {
+        progress_clear(t->show);
+        cnnbn_warn("training goes on, but %s", cnnbn_error_message());
+    }
+    cnnbn_status status = submit(t, final, is_best);
+    if (status == CNNBN_OK || final || t->opt.checkpoint_strict || saver_is_cut_off(t->save)) return status;
     progress_clear(t->show);
     cnnbn_warn("checkpoint not written, training goes on: %s", cnnbn_error_message());
     return CNNBN_OK;
 }
 
-/* Rank 0 copies the state and lets its helper write it; `final` waits for the file. Local to rank 0, called on all. */
+/* Collective; the same status on all ranks. */
 static cnnbn_status checkpoint(trainer *t, int final, int is_best)
 {
     if (!t->opt.checkpoint_dir) return CNNBN_OK;
     if (t->opt.bn_local) CNNBN_TRY(cnnbn_net_average_statistics(t->net));
     t->last_checkpoint_s = cnnbn_now_s();
-    if (!is_root(t)) return CNNBN_OK;
-    watchdog_phase(t->dog, "checkpoint", t->state.global_step);
-    saver_job job;
-    memset(&job, 0, sizeof job);
-    cnnbn_status status = flush_logs(t);
-    if (status == CNNBN_OK)
-        status = cnnbn_checkpoint_path(t->opt.checkpoint_dir, t->state.epoch, t->state.global_step, job.path,
-                                       sizeof job.path);
-    if (status == CNNBN_OK && is_best)
-        (void)snprintf(job.best_path, sizeof job.best_path, "%s/best.h5", t->opt.checkpoint_dir);
-    if (status == CNNBN_OK) status = saver_submit(t->save, t, &job);
-    if (status == CNNBN_OK && final) status = saver_wait(t->save);
-    return final ? status : judge(t, status);
-}
-
-/* The last one of a run: its failure counts, and all ranks know. */
-static cnnbn_status last_checkpoint(trainer *t)
-{
-    return cnnbn_comm_agree(t->comm, checkpoint(t, 1, 0));
+    cnnbn_status status = cnnbn_comm_agree(t->comm, is_root(t) ? save(t, final, is_best) : CNNBN_OK);
+    watchdog_phase(t->dog, "training", t->state.global_step);
+    return status;
 }
 
 static int due_by_steps(const trainer *t)
@@ -85,6 +90,12 @@ static int time_is_up(const trainer *t)
     /* Room for the step under way and for writing the state. */
     double reserve = 2 * t->slowest_step_s + 2 * saver_seconds(t->save) + 1;
     return cnnbn_now_s() + reserve > t->deadline_s;
+}
+
+/* A checkpoint that failed ends the run only by --checkpoint-strict; a folder that another run has taken over always does. */
+static int must_end(const trainer *t)
+{
+    return t->save && (saver_is_cut_off(t->save) || (t->opt.checkpoint_strict && saver_has_failed(t->save)));
 }
 
 static void ask_batch(trainer *t, int64_t step, cnnbn_status *status)
@@ -134,8 +145,7 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     if (fed == CNNBN_OK) fed = taken;
     batch.n_local = n_local;
     double flags[4] = {stop_signal() != 0, is_root(t) && time_is_up(t), is_root(t) && due_by_time(t),
-                       fed != CNNBN_OK ||
-                           (is_root(t) && t->opt.checkpoint_strict && t->save && saver_has_failed(t->save))};
+                       fed != CNNBN_OK || (is_root(t) && must_end(t))};
     if (fed != CNNBN_OK && n_local > 0 && !batch.images[0]) {
         /* No data to compute on: the failure is agreed on before the step instead of in it. */
         return cnnbn_comm_agree(t->comm, fed);
@@ -216,6 +226,15 @@ static int stop_flag(void *context)
     return stop_signal() != 0 || (is_root(t) && time_is_up(t));
 }
 
+/* Why the validation was stopped: by a signal on any rank, or by time. */
+static cnnbn_status name_reason(trainer *t)
+{
+    double is_signal = stop_signal() != 0;
+    CNNBN_TRY(cnnbn_comm_max_f64(t->comm, &is_signal, 1));
+    t->stop_now = is_signal > 0 ? STOP_SIGNAL : STOP_TIME;
+    return CNNBN_OK;
+}
+
 static cnnbn_status validate(trainer *t, int *has_val, evaluation_sums *val)
 {
     int stopped = 0;
@@ -225,7 +244,8 @@ static cnnbn_status validate(trainer *t, int *has_val, evaluation_sums *val)
     if (t->opt.bn_local) CNNBN_TRY(cnnbn_net_average_statistics(t->net));
     CNNBN_TRY(evaluate_split(t->net, t->comm, t->feeds[1], t->info->n[CNNBN_TEST], NULL, 0, t->dog, stop_flag, t,
                              &stopped, val));
-    if (stopped) t->stop_now = STOP_SIGNAL;
+    if (stopped) CNNBN_TRY(name_reason(t));
+    watchdog_phase(t->dog, "training", t->state.global_step);
     *has_val = !stopped;
     return CNNBN_OK;
 }
@@ -296,7 +316,7 @@ static cnnbn_status interrupted(trainer *t)
     if (is_root(t)) progress_clear(t->show);
     if (!t->opt.checkpoint_dir)
         return cnnbn_error(CNNBN_ERR_INTERRUPTED, "%s; nothing was kept (no --checkpoint-dir)", why);
-    CNNBN_TRY(last_checkpoint(t));
+    CNNBN_TRY(checkpoint(t, 1, 0));
     return cnnbn_error(CNNBN_ERR_INTERRUPTED,
                        "%s at epoch %" PRId64 ", step %" PRId64 "; checkpoint written, run again to go on", why,
                        t->state.epoch + 1, t->state.step);
@@ -313,7 +333,7 @@ static cnnbn_status run(trainer *t)
         if (t->stop_now) return interrupted(t);
         if (limit_reached(t)) break;
     }
-    CNNBN_TRY(last_checkpoint(t));
+    CNNBN_TRY(checkpoint(t, 1, 0));
     if (is_root(t)) {
         progress_clear(t->show);
         cnnbn_status status = flush_logs(t);

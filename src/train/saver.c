@@ -21,12 +21,15 @@ struct saver {
     double longest_s;
     char dir[4096];
     int keep;
+    owner own;
+    int cut_off; /* another run has taken the folder over */
 };
 
+/* The best one first: a run that is killed between the two goes on from the checkpoint before, and comes by here again. */
 static cnnbn_status write_job(saver *s)
 {
-    CNNBN_TRY(snapshot_write(s->shot, s->job.path));
-    if (s->job.best_path[0]) CNNBN_TRY(snapshot_write(s->shot, s->job.best_path));
+    if (s->job.best_path[0]) CNNBN_TRY(snapshot_write(s->shot, s->job.best_path, &s->own));
+    CNNBN_TRY(snapshot_write(s->shot, s->job.path, &s->own));
     cnnbn_checkpoint_prune(s->dir, s->keep, s->job.best_path[0] ? s->job.best_path : NULL);
     return CNNBN_OK;
 }
@@ -40,13 +43,16 @@ static void *work(void *context)
         if (!s->has_job) break;
         (void)pthread_mutex_unlock(&s->lock);
         double start = cnnbn_now_s();
-        cnnbn_status status = write_job(s);
+        cnnbn_status status = owner_check(&s->own);
+        if (status == CNNBN_OK) status = write_job(s);
+        int cut_off = status != CNNBN_OK && owner_check(&s->own) != CNNBN_OK;
         double spent = cnnbn_now_s() - start;
         (void)pthread_mutex_lock(&s->lock);
         if (status != CNNBN_OK) {
             s->status = status;
             (void)snprintf(s->message, sizeof s->message, "%s", cnnbn_error_message());
         }
+        s->cut_off |= cut_off;
         if (spent > s->longest_s) s->longest_s = spent;
         s->has_job = 0;
         (void)pthread_cond_broadcast(&s->changed);
@@ -65,7 +71,8 @@ cnnbn_status saver_create(trainer *t, saver **out)
     (void)pthread_cond_init(&s->changed, NULL);
     (void)snprintf(s->dir, sizeof s->dir, "%s", t->opt.checkpoint_dir);
     s->keep = t->opt.keep;
-    cnnbn_status status = snapshot_create(t, &s->shot);
+    cnnbn_status status = owner_claim(s->dir, cnnbn_comm_host(t->comm, 0), t->state.restarts, &s->own);
+    if (status == CNNBN_OK) status = snapshot_create(t, &s->shot);
     /* Signals are for the main thread. */
     sigset_t all, before;
     (void)sigfillset(&all);
@@ -120,9 +127,21 @@ int saver_has_failed(saver *s)
     return failed;
 }
 
-double saver_seconds(const saver *s)
+int saver_is_cut_off(saver *s)
 {
-    return s ? s->longest_s : 0;
+    (void)pthread_mutex_lock(&s->lock);
+    int cut_off = s->cut_off;
+    (void)pthread_mutex_unlock(&s->lock);
+    return cut_off;
+}
+
+double saver_seconds(saver *s)
+{
+    if (!s) return 0;
+    (void)pthread_mutex_lock(&s->lock);
+    double longest_s = s->longest_s;
+    (void)pthread_mutex_unlock(&s->lock);
+    return longest_s;
 }
 
 void saver_destroy(saver *s)

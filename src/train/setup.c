@@ -208,11 +208,18 @@ static cnnbn_status init_from(trainer *t)
     return status;
 }
 
+/* A run that does not go on from the newest checkpoint of its folder: newer ones are another run's future, which --keep would count
+ * and the next start would take. */
+static cnnbn_status begin_branch(const trainer *t, int64_t step)
+{
+    return t->opt.checkpoint_dir ? cnnbn_checkpoint_set_aside(t->opt.checkpoint_dir, step) : CNNBN_OK;
+}
+
 /* Rank 0 reads; its checkpoint is everybody's. */
 static cnnbn_status resume(trainer *t)
 {
     const char *from = t->opt.resume ? t->opt.resume : t->opt.checkpoint_dir ? "auto" : "none";
-    if (strcmp(from, "none") == 0) return CNNBN_OK;
+    if (strcmp(from, "none") == 0) return begin_branch(t, -1);
     cnnbn_checkpoint *checkpoint = NULL;
     char path[4096];
     cnnbn_status status;
@@ -226,6 +233,7 @@ static cnnbn_status resume(trainer *t)
     if (status == CNNBN_OK && checkpoint) status = state_restore(t, checkpoint, path);
     if (status == CNNBN_OK && checkpoint && !t->opt.quiet)
         (void)printf("going on from %s: epoch %ld, step %ld\n", path, (long)t->state.epoch + 1, (long)t->state.step);
+    if (status == CNNBN_OK && checkpoint && strcmp(from, "auto") != 0) status = begin_branch(t, t->state.global_step);
     cnnbn_checkpoint_destroy(checkpoint);
     return status;
 }
@@ -268,10 +276,10 @@ static cnnbn_status open_feeds(trainer *t)
     allowed = t->opt.data_memory_bytes;
     size_t for_train = total <= allowed ? allowed : allowed > test_bytes ? allowed - test_bytes : allowed / 2;
     int batch = (int)t->opt.batch_size, round = 8192;
-    CNNBN_TRY(feed_create(t->comm, t->dataset, CNNBN_TRAIN, for_train, batch, &t->feeds[0]));
+    CNNBN_TRY(feed_create(t->comm, t->dataset, CNNBN_TRAIN, for_train, batch, t->dog, &t->feeds[0]));
     if (t->info->n[1] == 0) return CNNBN_OK;
     return feed_create(t->comm, t->dataset, CNNBN_TEST, total <= allowed ? allowed : allowed / 2,
-                       batch > round ? batch : round, &t->feeds[1]);
+                       batch > round ? batch : round, t->dog, &t->feeds[1]);
 }
 
 cnnbn_status trainer_open(trainer *t)

@@ -260,9 +260,17 @@ void snapshot_take(snapshot *s, trainer *t)
     fill_meta(s, t);
 }
 
-cnnbn_status snapshot_write(const snapshot *s, const char *path)
+static cnnbn_status still_ours(const void *own)
 {
-    return cnnbn_checkpoint_write(path, &s->file);
+    return owner_check(own);
+}
+
+cnnbn_status snapshot_write(const snapshot *s, const char *path, const owner *own)
+{
+    cnnbn_checkpoint file = s->file;
+    file.may_publish = still_ours;
+    file.may_publish_context = own;
+    return cnnbn_checkpoint_write(path, &file);
 }
 
 /* ---------------------------------------------------------------- restoring */

@@ -12,8 +12,9 @@
 
 /* One copy of a split a node in shared memory, or a stream of chunks when that is more than allowed. */
 typedef struct feed feed;
+typedef struct watchdog watchdog;
 cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split split, size_t memory_bytes,
-                         int max_batch, feed **out);
+                         int max_batch, watchdog *w, feed **out);
 void feed_destroy(feed *f); /* collective */
 int feed_is_shared(const feed *f);
 /* Announces the samples of a coming batch (streams read ahead); at most two batches ahead of feed_take. */
@@ -25,9 +26,9 @@ void feed_forget(feed *f); /* drops what was asked for and not taken */
 /* ---------------------------------------------------------------- stop.c: signals and time */
 
 typedef enum stop_reason { STOP_NONE = 0, STOP_SIGNAL, STOP_TIME } stop_reason;
-void stop_install(void); /* TERM, INT, USR1 set a flag; a second INT ends at once */
-void stop_uninstall(void);
-int stop_signal(void); /* the signal that came, or 0 */
+void stop_install(void);   /* TERM, INT, USR1 set a flag; a second INT ends at once */
+void stop_uninstall(void); /* as before; TERM and USR1 stay ignored where one came */
+int stop_signal(void);     /* the signal that came, or 0 */
 /* Time by which to stop, as cnnbn_now_s; INFINITY: none. From max_time_s (after start_s) and SLURM_JOB_END_TIME. */
 double stop_deadline_s(double start_s, double max_time_s);
 
@@ -39,6 +40,18 @@ cnnbn_status csv_open(const char *path, const char *header, int64_t keep_below, 
 void csv_row(csv_log *log, const char *format, ...) CNNBN_PRINTF(2, 3);
 cnnbn_status csv_flush(csv_log *log); /* to the disk: before a checkpoint that counts on it */
 cnnbn_status csv_close(csv_log *log); /* NULL is fine */
+
+/* ---------------------------------------------------------------- owner.c: whose folder of checkpoints it is */
+
+/* The newest run in a folder leaves its name in DIR/run.owner; an older one that is still alive somewhere, cut off from its
+ * launcher or its peers, reads it before it writes, and leaves the files alone. */
+typedef struct owner {
+    char path[4200];
+    char line[512];
+} owner;
+cnnbn_status owner_claim(const char *dir, const char *host, int64_t restarts, owner *out);
+/* CNNBN_ERR_IO with the other's name when the folder is another run's by now. */
+cnnbn_status owner_check(const owner *own);
 
 /* ---------------------------------------------------------------- state.c: what a checkpoint holds */
 
@@ -71,7 +84,7 @@ typedef struct snapshot snapshot;
 cnnbn_status snapshot_create(const trainer *t, snapshot **out);
 void snapshot_destroy(snapshot *s);
 void snapshot_take(snapshot *s, trainer *t);
-cnnbn_status snapshot_write(const snapshot *s, const char *path);
+cnnbn_status snapshot_write(const snapshot *s, const char *path, const owner *own);
 /* Puts a checkpoint into the net and the state, after checking that it belongs to this run. Rank 0 only. */
 cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
 /* Everything restored on rank 0 to all ranks. Collective. */
@@ -87,9 +100,10 @@ typedef struct saver_job {
 cnnbn_status saver_create(trainer *t, saver **out);
 /* Waits for the write before, takes a snapshot, starts writing. Returns the outcome of the write before. */
 cnnbn_status saver_submit(saver *s, trainer *t, const saver_job *job);
-cnnbn_status saver_wait(saver *s);    /* outcome of the last write */
-int saver_has_failed(saver *s);       /* without waiting; cleared by saver_wait or saver_submit */
-double saver_seconds(const saver *s); /* of the longest write so far */
+cnnbn_status saver_wait(saver *s); /* outcome of the last write */
+int saver_has_failed(saver *s);    /* without waiting; cleared by saver_wait or saver_submit */
+int saver_is_cut_off(saver *s);    /* another run has taken the folder over: nothing is written any more */
+double saver_seconds(saver *s);    /* of the longest write so far */
 void saver_destroy(saver *s);
 
 /* ---------------------------------------------------------------- progress.c: what is seen */
@@ -105,7 +119,6 @@ void progress_clear(progress *p); /* removes an unfinished bar, so that other li
 
 /* ---------------------------------------------------------------- watchdog.c */
 
-typedef struct watchdog watchdog;
 cnnbn_status watchdog_start(cnnbn_comm *comm, double limit_s,
                             watchdog **out);          /* collective; *out NULL when limit_s is 0 */
 void watchdog_stop(watchdog *w);                      /* collective; NULL is fine */

@@ -1,5 +1,9 @@
 /* A thread a rank that ends the job when nothing moves for too long, saying who, where and what it waits for. It makes no MPI call:
- * _exit with a code is what mpirun and srun end a job for. */
+ * _exit with a code is what mpirun and srun end a job for.
+ *
+ * The ranks of a host see one another on a board in shared memory. As long as one of them moves, nobody is stuck: a slow rank is
+ * not killed while it gets on. And the threads themselves leave a sign there, so that a process that does not run at all (stopped,
+ * dead) is told from one that waits. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,11 +17,24 @@
 
 enum { EXIT_STUCK = 3, STEP_FACTOR = 10 }; /* a step may take ten times the slowest so far */
 
-/* What a rank shows the others of its node; written by it alone. */
+static const double silent_s = 3; /* a process whose watchdog leaves no sign for so long does not run */
+
+/* What a rank shows the others of its host; written by it alone. */
 typedef struct board_line {
-    atomic_long step, beats;
-    char padding[112];
+    atomic_long process;
+    atomic_long step;
+    atomic_long beats; /* phases begun: by the main thread */
+    atomic_long base;  /* operations done when the phase began */
+    atomic_long count; /* operations done: as the watchdog saw last */
+    atomic_long signs; /* looks that the watchdog has taken */
+    char padding[128 - 6 * sizeof(atomic_long)];
 } board_line;
+
+/* What the watchdog remembers of a line. */
+typedef struct memory_line {
+    long signs, moves;
+    double sign_s; /* when `signs` was seen to change */
+} memory_line;
 
 struct watchdog {
     pthread_t thread;
@@ -27,7 +44,8 @@ struct watchdog {
     cnnbn_comm *comm;
     cnnbn_shared *board;
     board_line *lines;
-    int line;
+    memory_line *memories;
+    int line, n_lines;
     double limit_s;
     _Atomic double slowest_s;
     _Atomic(const char *) phase;
@@ -43,81 +61,133 @@ static uint64_t net_count(watchdog *w, char *text, size_t bytes)
     return count;
 }
 
-/* Ranks of this node whose step is behind: the likely culprits. */
-static void name_others(watchdog *w, char *text, size_t bytes)
+/* Operations since the phase began: the same on all ranks that are at the same place of a step. */
+static long depth(const board_line *line)
+{
+    return atomic_load(&line->count) - atomic_load(&line->base);
+}
+
+/* Whom this rank waits for, as far as the board of its host tells. */
+static void name_others(watchdog *w, double now, char *text, size_t bytes)
 {
     int rank = cnnbn_comm_rank(w->comm), size = cnnbn_comm_size(w->comm), line = 0;
-    long mine = atomic_load(&w->lines[w->line].step);
+    const board_line *mine = &w->lines[w->line];
     size_t used = 0;
     text[0] = '\0';
-    for (int r = 0; r < size && used < bytes; r++) {
+    for (int r = 0; r < size && line < w->n_lines && used < bytes; r++) {
         if (strcmp(cnnbn_comm_host(w->comm, r), cnnbn_comm_host(w->comm, rank)) != 0) continue;
-        long step = atomic_load(&w->lines[line].step);
-        if (line != w->line && step < mine)
-            used += (size_t)snprintf(text + used, bytes - used, "%s%d (at step %ld)", used ? ", " : "", r, step);
+        const board_line *other = &w->lines[line];
+        double silence = now - w->memories[line].sign_s;
+        long step = atomic_load(&other->step);
+        if (line == w->line)
+            ;
+        else if (silence > silent_s && silence > w->limit_s / 4)
+            used += (size_t)snprintf(text + used, bytes - used,
+                                     "%s rank %d (process %ld, step %ld), which does not run: no sign of it for %.0f s",
+                                     used ? "," : "", r, atomic_load(&other->process), step, silence);
+        else if (step < atomic_load(&mine->step) || (step == atomic_load(&mine->step) && depth(other) < depth(mine)))
+            used += (size_t)snprintf(text + used, bytes - used, "%s rank %d (process %ld, step %ld), which is behind",
+                                     used ? "," : "", r, atomic_load(&other->process), step);
         line++;
     }
 }
 
-static void bark(watchdog *w, double still_s)
+static void bark(watchdog *w, double now, double still_s)
 {
-    char where[160], others[512];
+    char where[160], others[1024];
     (void)net_count(w, where, sizeof where);
-    name_others(w, others, sizeof others);
+    name_others(w, now, others, sizeof others);
     int rank = cnnbn_comm_rank(w->comm);
-    long step = atomic_load(&w->lines[w->line].step);
     (void)fprintf(stderr,
-                  "cnnbn: watchdog: rank %d on %s: no progress for %.0f s in %s, step %ld, at: %s; it waits for itself "
-                  "or another rank%s%s; ending the job (--watchdog)\n",
-                  rank, cnnbn_comm_host(w->comm, rank), still_s, atomic_load(&w->phase), step, where,
-                  others[0] ? "; behind on this host: rank " : "", others);
+                  "cnnbn: watchdog: rank %d on %s: no progress for %.0f s in %s, step %ld, at: %s; it waits for%s; "
+                  "ending the job (--watchdog)\n",
+                  rank, cnnbn_comm_host(w->comm, rank), still_s, atomic_load(&w->phase),
+                  atomic_load(&w->lines[w->line].step), where,
+                  others[0] ? others : " itself or a rank of another host: no rank of this host is behind");
     (void)fflush(stderr);
     _exit(EXIT_STUCK);
+}
+
+/* Leaves this rank's sign and looks at all lines: 1 when anything has moved. */
+static int look(watchdog *w, double now)
+{
+    char where[160];
+    int moved = 0;
+    board_line *mine = &w->lines[w->line];
+    atomic_store(&mine->count, (long)net_count(w, where, sizeof where));
+    (void)atomic_fetch_add(&mine->signs, 1);
+    for (int i = 0; i < w->n_lines; i++) {
+        memory_line *m = &w->memories[i];
+        long signs = atomic_load(&w->lines[i].signs);
+        long moves = atomic_load(&w->lines[i].count) + atomic_load(&w->lines[i].beats);
+        if (signs != m->signs) m->sign_s = now;
+        if (moves != m->moves) moved = 1;
+        m->signs = signs;
+        m->moves = moves;
+    }
+    return moved;
+}
+
+static void wait_a_little(watchdog *w)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    double wait = w->limit_s / 8 < 1 ? w->limit_s / 8 : 1;
+    long nanoseconds = until.tv_nsec + (long)((wait - (double)(long)wait) * 1e9);
+    until.tv_sec += (time_t)wait + nanoseconds / 1000000000;
+    until.tv_nsec = nanoseconds % 1000000000;
+    (void)pthread_cond_timedwait(&w->ending_changed, &w->lock, &until);
 }
 
 static void *watch(void *context)
 {
     watchdog *w = context;
-    char where[160];
-    uint64_t seen = 0;
-    long beats = -1;
-    double since = cnnbn_now_s();
+    double since = cnnbn_now_s(), last = since;
     (void)pthread_mutex_lock(&w->lock);
     while (!w->ending) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        double wait = w->limit_s / 8 < 1 ? w->limit_s / 8 : 1;
-        long nanoseconds = until.tv_nsec + (long)((wait - (double)(long)wait) * 1e9);
-        until.tv_sec += (time_t)wait + nanoseconds / 1000000000;
-        until.tv_nsec = nanoseconds % 1000000000;
-        (void)pthread_cond_timedwait(&w->ending_changed, &w->lock, &until);
+        wait_a_little(w);
         if (w->ending) break;
-        uint64_t count = net_count(w, where, sizeof where);
-        long beat = atomic_load(&w->lines[w->line].beats);
         double now = cnnbn_now_s(), slowest = atomic_load(&w->slowest_s) * STEP_FACTOR;
-        if (count != seen || beat != beats) {
-            seen = count;
-            beats = beat;
+        /* This process itself was stopped: what it has not seen meanwhile says nothing. */
+        int slept = now - last > 2 * silent_s;
+        last = now;
+        if (look(w, now) || slept)
             since = now;
-        } else if (now - since > (w->limit_s > slowest ? w->limit_s : slowest)) {
-            bark(w, now - since);
-        }
+        else if (now - since > (w->limit_s > slowest ? w->limit_s : slowest))
+            bark(w, now, now - since);
     }
     (void)pthread_mutex_unlock(&w->lock);
     return NULL;
 }
 
+static cnnbn_status watchdog_alloc(cnnbn_comm *comm, watchdog **out)
+{
+    void *memory;
+    *out = NULL;
+    CNNBN_TRY(cnnbn_alloc(sizeof(watchdog), "the watchdog", &memory));
+    *out = memory;
+    (*out)->n_lines = cnnbn_comm_node_size(comm);
+    CNNBN_TRY(cnnbn_alloc_array((size_t)(*out)->n_lines, sizeof(memory_line), "the watchdog", &memory));
+    (*out)->memories = memory;
+    return CNNBN_OK;
+}
+
+static void watchdog_free(watchdog *w)
+{
+    if (w) cnnbn_free(w->memories);
+    cnnbn_free(w);
+}
+
 cnnbn_status watchdog_start(cnnbn_comm *comm, double limit_s, watchdog **out)
 {
-    void *memory = NULL;
+    watchdog *w;
     *out = NULL;
     if (limit_s <= 0) return CNNBN_OK;
-    cnnbn_status status = cnnbn_comm_agree(comm, cnnbn_alloc(sizeof(watchdog), "the watchdog", &memory));
+    cnnbn_status status = cnnbn_comm_agree(comm, watchdog_alloc(comm, &w));
     if (status != CNNBN_OK) {
-        cnnbn_free(memory);
+        watchdog_free(w);
         return status;
     }
-    watchdog *w = memory;
     w->comm = comm;
     w->limit_s = limit_s;
     w->line = cnnbn_comm_node_rank(comm);
@@ -126,10 +196,12 @@ cnnbn_status watchdog_start(cnnbn_comm *comm, double limit_s, watchdog **out)
     (void)pthread_cond_init(&w->ending_changed, NULL);
     status = cnnbn_shared_create(comm, (size_t)cnnbn_comm_node_size(comm) * sizeof(board_line), &w->board);
     if (status != CNNBN_OK) {
-        cnnbn_free(w);
+        watchdog_free(w);
         return status;
     }
     w->lines = cnnbn_shared_data(w->board);
+    atomic_store(&w->lines[w->line].process, (long)getpid());
+    for (int i = 0; i < w->n_lines; i++) w->memories[i].sign_s = cnnbn_now_s();
     sigset_t all, before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -153,7 +225,7 @@ void watchdog_stop(watchdog *w)
     cnnbn_shared_destroy(w->board);
     (void)pthread_cond_destroy(&w->ending_changed);
     (void)pthread_mutex_destroy(&w->lock);
-    cnnbn_free(w);
+    watchdog_free(w);
 }
 
 void watchdog_net(watchdog *w, const cnnbn_net *net)
@@ -164,9 +236,14 @@ void watchdog_net(watchdog *w, const cnnbn_net *net)
 void watchdog_phase(watchdog *w, const char *phase, int64_t step)
 {
     if (!w) return;
+    char where[160];
+    board_line *mine = &w->lines[w->line];
+    long count = (long)net_count(w, where, sizeof where);
     atomic_store(&w->phase, phase);
-    atomic_store(&w->lines[w->line].step, (long)step);
-    (void)atomic_fetch_add(&w->lines[w->line].beats, 1);
+    atomic_store(&mine->base, count);
+    atomic_store(&mine->count, count);
+    atomic_store(&mine->step, (long)step);
+    (void)atomic_fetch_add(&mine->beats, 1);
 }
 
 void watchdog_step_seconds(watchdog *w, double seconds)

@@ -70,3 +70,16 @@ build() {
     fi
     cmake --build "$root/build/$preset" --parallel "$(nproc)" < /dev/null
 }
+
+# find_programs DIR: sets `programs` to the folder of cnnbn-train: DIR when it is not empty, else the newest build, else PATH.
+find_programs() {
+    programs=$1
+    if [ -z "$programs" ]; then
+        local newest
+        # shellcheck disable=SC2012 # names of the build folders are the project's own
+        newest=$(ls -t "$root"/build/*/bin/cnnbn-train 2> /dev/null | head -n 1)
+        [ -n "$newest" ] || newest=$(command -v cnnbn-train) || die "cnnbn-train is not built: scripts/quickstart.sh"
+        programs=$(dirname "$newest")
+    fi
+    [ -x "$programs/cnnbn-train" ] || die "no cnnbn-train in $programs"
+}

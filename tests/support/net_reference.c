@@ -53,7 +53,7 @@ net_reference *net_reference_create(const cnnbn_model *model, int n)
     for (int c = 0; c < model->n_calls; c++) {
         size_t floats = floats_of(ref, c);
         cnnbn_shape shape = model->calls[c].shape;
-        size_t stats = 2 * (size_t)shape.dim[shape.rank - 1] * (size_t)(n + 1);
+        size_t stats = 2 * (size_t)shape.dim[shape.rank - 1] * NET_REFERENCE_GROUPS;
         ref->value[c] = zeros(floats);
         ref->grad[c] = zeros(floats);
         ref->before[c] = zeros(floats > stats ? floats : stats);

@@ -8,6 +8,8 @@
 
 #include "cnnbn/model.h"
 
+enum { NET_REFERENCE_GROUPS = 64 };
+
 typedef struct net_reference {
     const cnnbn_model *model;
     int n; /* samples */
@@ -17,7 +19,8 @@ typedef struct net_reference {
     const uint64_t *ids;
     const int32_t *labels;
     double smoothing;
-    int n_groups;           /* statistics of batch norms are taken within a group of samples; 1: synchronous */
+    int n_groups;           /* statistics of batch norms are taken within a group of samples; 1: synchronous;
+                             * at most NET_REFERENCE_GROUPS, possibly empty */
     const int *group_begin; /* [n_groups + 1]; NULL: one group */
     /* Results. */
     double **param, **param_grad; /* [n_params][count]; param is set by the caller */

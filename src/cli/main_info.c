@@ -113,16 +113,18 @@ static int has_ending(const char *text, const char *ending)
     return n > m && strcmp(text + n - m, ending) == 0;
 }
 
-/* HDF5's signature at the beginning, or behind a checkpoint's seal; and what is called .h5 and is no longer one. */
-static int is_hdf5(const char *path, int *is_sealed)
+/* HDF5's signature at the beginning, or behind a checkpoint's seal; a zip archive, as .keras files are; and what is called .h5
+ * or .keras and is no longer one. *no_dataset: it can only be a checkpoint. */
+static int is_binary(const char *path, int *no_dataset)
 {
     static const char signature[] = "\x89HDF\r\n\x1a\n", seal[] = "cnnbn checkpoint\n";
     char first[sizeof seal - 1];
     FILE *file = fopen(path, "rb");
     size_t n = file ? fread(first, 1, sizeof first, file) : 0;
     if (file) (void)fclose(file);
-    *is_sealed = n == sizeof first && memcmp(first, seal, n) == 0;
-    return *is_sealed || (n >= 8 && memcmp(first, signature, 8) == 0) || has_ending(path, ".h5") ||
+    *no_dataset = (n == sizeof first && memcmp(first, seal, n) == 0) ||
+                  (n >= 4 && memcmp(first, "PK\003\004", 4) == 0) || has_ending(path, ".keras");
+    return *no_dataset || (n >= 8 && memcmp(first, signature, 8) == 0) || has_ending(path, ".h5") ||
            has_ending(path, ".hdf5");
 }
 
@@ -142,12 +144,12 @@ static void release(content *c)
 /* What cannot be read as a checkpoint may be a dataset; when it is neither, both reasons are told. */
 static cnnbn_status open_content(const char *path, const cnnbn_model_wish *wish, content *out)
 {
-    int is_sealed;
+    int no_dataset;
     char reason[CNNBN_ERROR_MAX], other[CNNBN_ERROR_MAX];
     memset(out, 0, sizeof *out);
-    if (!is_hdf5(path, &is_sealed)) return cnnbn_model_load(path, wish, &out->model);
+    if (!is_binary(path, &no_dataset)) return cnnbn_model_load(path, wish, &out->model);
     cnnbn_status status = cnnbn_checkpoint_read(path, &out->checkpoint);
-    if (status != CNNBN_ERR_CHECKPOINT || is_sealed) return status;
+    if (status != CNNBN_ERR_CHECKPOINT || no_dataset) return status;
     (void)snprintf(reason, sizeof reason, "%s", cnnbn_error_message());
     status = cnnbn_dataset_open(path, NULL, &out->dataset);
     if (status == CNNBN_OK) return CNNBN_OK;
@@ -244,11 +246,11 @@ static cnnbn_status read_model(const char *path, const cnnbn_model_wish *wish, c
 
 static cnnbn_status print_model(const settings *s)
 {
-    int is_sealed;
+    int no_dataset;
     cnnbn_model *model;
     char *text = NULL;
     const char *path = s->files[0];
-    if (is_hdf5(path, &is_sealed))
+    if (is_binary(path, &no_dataset))
         CNNBN_TRY(read_model(path, &s->wish, &model));
     else
         CNNBN_TRY(cnnbn_model_load(path, &s->wish, &model));
@@ -299,7 +301,8 @@ int main(int argc, char **argv)
         .parser = parse,
         .args_doc = "FILE\nA.h5 B.h5",
         .doc =
-            "Shows what a checkpoint, a Keras .h5, a dataset or a model (YAML, Keras JSON, name of a built-in) holds. "
+            "Shows what a checkpoint, a Keras .h5 or .keras, a dataset or a model (YAML, Keras JSON, name of a "
+            "built-in) holds. "
             "Of "
             "two checkpoints it tells what differs: tensor, number of values, largest difference.\v"
             "Exit codes: 0 done, or the trained state of both is equal; 1 wrong usage; 2 bad file or option; 3 a file "

@@ -71,9 +71,11 @@ static const struct argp_option options[] = {
     {"data-memory", OPT_DATA_MEMORY, "SIZE", 0,
      "memory of a host for images, such as 4G; what is larger is streamed (default: half of what is available)", 0},
     {"model", OPT_MODEL, "MODEL", 0,
-     "a built-in (cnnbn-info --models), a Keras JSON, a YAML, or an .h5 whose model is taken (default keras-example)",
+     "a built-in (cnnbn-info --models), a Keras JSON, a YAML, or an .h5 or .keras whose model is taken (default "
+     "keras-example)",
      0},
-    {"init-from", OPT_INIT_FROM, "FILE.h5", 0, "start from these weights, of Keras or cnnbn (default: random)", 0},
+    {"init-from", OPT_INIT_FROM, "FILE", 0,
+     "start from these weights: .h5 of cnnbn or Keras, .keras, .weights.h5 (default: random)", 0},
     {"config", OPT_CONFIG, "FILE.yaml", 0, "any of these options, `name: value' a line; the command line wins", 0},
 
     {NULL, 0, NULL, 0, "How long:", 2},

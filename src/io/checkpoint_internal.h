@@ -39,4 +39,7 @@ cnnbn_status cnnbn__weights_read(const cnnbn__h5_file *file, const cnnbn_model *
                                  const cnnbn__weight_place *places, float *const *params) CNNBN_MUST_CHECK;
 void cnnbn__weights_release(const cnnbn_model *model, cnnbn__weight_place *places);
 
+/* Allocates and fills checkpoint->params, of its model, out of an open file (checkpoint_read.c). */
+cnnbn_status cnnbn__checkpoint_read_params(const cnnbn__h5_file *file, cnnbn_checkpoint *checkpoint) CNNBN_MUST_CHECK;
+
 #endif

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keras_internal.h"
+
 /* Facts in /cnnbn, far more than are written. */
 enum { META_MAX = 4096 };
 
@@ -40,7 +42,7 @@ static cnnbn_status read_model(const cnnbn__h5_file *file, char **json, cnnbn_mo
 {
     CNNBN_TRY(cnnbn__h5_read_text(file, file->id, "model_config", "/", json));
     if (!*json) {
-        const char *hint = H5Aexists(file->id, "layer_names") > 0
+        const char *hint = H5Aexists(file->id, "layer_names") > 0 || cnnbn__keras3_is_weights(file)
                                ? ": it holds weights only (take the model from a .json or .yaml)"
                                : "";
         return cnnbn_error(file->bad, "%s: has no attribute model_config, so no model%s", file->path, hint);
@@ -48,7 +50,7 @@ static cnnbn_status read_model(const cnnbn__h5_file *file, char **json, cnnbn_mo
     return cnnbn_model_from_text(*json, strlen(*json), file->path, NULL, out);
 }
 
-static cnnbn_status read_params(const cnnbn__h5_file *file, cnnbn_checkpoint *checkpoint)
+cnnbn_status cnnbn__checkpoint_read_params(const cnnbn__h5_file *file, cnnbn_checkpoint *checkpoint)
 {
     const cnnbn_model *model = checkpoint->model;
     void *block;
@@ -216,7 +218,7 @@ static cnnbn_status fill(cnnbn__h5_scope *scope, const cnnbn__h5_file *file, cnn
     if (checkpoint->is_cnnbn) CNNBN_TRY(check_format(file, own));
     CNNBN_TRY(read_model(file, json, &checkpoint->model));
     CNNBN_TRY(cnnbn__h5_read_text(file, file->id, "training_config", "/", &checkpoint->training_config));
-    CNNBN_TRY(read_params(file, checkpoint));
+    CNNBN_TRY(cnnbn__checkpoint_read_params(file, checkpoint));
     if (checkpoint->is_cnnbn) {
         CNNBN_TRY(read_slots(scope, file, own, checkpoint));
         CNNBN_TRY(read_all_meta(file, own, checkpoint));
@@ -232,12 +234,17 @@ cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint **out)
     *out = NULL;
     CNNBN_TRY(cnnbn_alloc(sizeof(cnnbn_checkpoint), "a checkpoint", &block));
     cnnbn_checkpoint *checkpoint = block;
-    cnnbn__h5_scope scope;
-    cnnbn__h5_enter(&scope);
-    cnnbn__h5_file file;
-    cnnbn_status status = open_checked(&scope, path, &file);
-    if (status == CNNBN_OK) status = fill(&scope, &file, checkpoint, &json);
-    cnnbn__h5_leave(&scope);
+    cnnbn_status status;
+    if (cnnbn__keras_is_zip(path)) {
+        status = cnnbn__keras_read(path, checkpoint);
+    } else {
+        cnnbn__h5_scope scope;
+        cnnbn__h5_enter(&scope);
+        cnnbn__h5_file file;
+        status = open_checked(&scope, path, &file);
+        if (status == CNNBN_OK) status = fill(&scope, &file, checkpoint, &json);
+        cnnbn__h5_leave(&scope);
+    }
     cnnbn_free(json);
     if (status == CNNBN_OK)
         *out = checkpoint;
@@ -249,6 +256,7 @@ cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint **out)
 cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out)
 {
     char *json = NULL;
+    if (cnnbn__keras_is_zip(path)) return cnnbn__keras_read_model(path, out);
     *out = NULL;
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
@@ -263,6 +271,7 @@ cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out)
 cnnbn_status cnnbn_checkpoint_read_weights(const char *path, const cnnbn_model *model, float *const *params)
 {
     cnnbn__weight_place *places = NULL;
+    if (cnnbn__keras_is_zip(path)) return cnnbn__keras_read_weights(path, model, params);
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     cnnbn__h5_file file;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keras_internal.h"
+
 /* A layer of the file that has weights. */
 typedef struct stored_layer {
     const char *name;
@@ -83,12 +85,6 @@ static cnnbn_status read_stored(cnnbn__h5_scope *scope, const cnnbn__h5_file *fi
     CNNBN_TRY(find_group(scope, file, s));
     const char *shown = s->where[0] ? "model_weights" : "/";
     CNNBN_TRY(read_names(file, s->group, "layer_names", shown, &names, &n));
-    if (!names && cnnbn__h5_exists(file->id, "layers"))
-        return cnnbn_error(
-            file->bad,
-            "%s: is a Keras 3 .weights.h5, which does not say which layer is which: save the whole model, "
-            "model.save(\"model.h5\")",
-            file->path);
     if (!names)
         return cnnbn_error(file->bad, "%s: %s has no attribute layer_names: not a model or weights of Keras",
                            file->path, shown);
@@ -198,8 +194,13 @@ cnnbn_status cnnbn__weights_find(const cnnbn__h5_file *file, const cnnbn_model *
     stored s = {0};
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
-    cnnbn_status status = read_stored(&scope, file, &s);
-    if (status == CNNBN_OK) status = match(file, &s, model, places);
+    cnnbn_status status;
+    if (cnnbn__keras3_is_weights(file)) {
+        status = cnnbn__keras3_find(file, model, places);
+    } else {
+        status = read_stored(&scope, file, &s);
+        if (status == CNNBN_OK) status = match(file, &s, model, places);
+    }
     cnnbn__h5_leave(&scope);
     release_stored(&s);
     if (status == CNNBN_OK)

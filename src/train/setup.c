@@ -32,7 +32,7 @@ static int has_ending(const char *text, const char *ending)
 static cnnbn_status open_model(trainer *t)
 {
     cnnbn_model_wish wish = {t->info->shape, t->info->n_classes};
-    if (has_ending(t->opt.model, ".h5") || has_ending(t->opt.model, ".hdf5"))
+    if (has_ending(t->opt.model, ".h5") || has_ending(t->opt.model, ".hdf5") || has_ending(t->opt.model, ".keras"))
         CNNBN_TRY(cnnbn_checkpoint_read_model(t->opt.model, &t->model));
     else
         CNNBN_TRY(cnnbn_model_load(t->opt.model, &wish, &t->model));

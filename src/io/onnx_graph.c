@@ -1,0 +1,287 @@
+#include "onnx_graph.h"
+
+#include <string.h>
+
+#include "cnnbn/memory.h"
+
+typedef struct onnx_builder {
+    cnnbn_builder base; /* first: layers see this */
+    cnnbn__onnx_graph *graph;
+    int layer;
+    cnnbn_status status;
+} onnx_builder;
+
+static onnx_builder *self_of(cnnbn_builder *b)
+{
+    return (onnx_builder *)(void *)b;
+}
+
+static cnnbn_status grow(cnnbn__onnx_graph *graph)
+{
+    if (graph->n < graph->room) return CNNBN_OK;
+    int room = graph->room ? 2 * graph->room : 64;
+    void *bigger;
+    CNNBN_TRY(cnnbn_alloc_array((size_t)room, sizeof(cnnbn__onnx_op), "an ONNX graph", &bigger));
+    if (graph->n) memcpy(bigger, graph->ops, (size_t)graph->n * sizeof(cnnbn__onnx_op));
+    cnnbn_free(graph->ops);
+    graph->ops = bigger;
+    graph->room = room;
+    return CNNBN_OK;
+}
+
+/* A failure is kept and told at the end. Nothing may follow it: values that were not made would be used. */
+static cnnbn__onnx_op *add(cnnbn_builder *base, cnnbn__onnx_kind kind, int n_in, const int *in, cnnbn_shape shape)
+{
+    static _Thread_local cnnbn__onnx_op spare;
+    onnx_builder *b = self_of(base);
+    cnnbn__onnx_graph *graph = b->graph;
+    void *inputs = NULL;
+    spare.shape = shape;
+    if (b->status == CNNBN_OK) b->status = grow(graph);
+    if (b->status == CNNBN_OK) b->status = cnnbn_alloc_array((size_t)n_in + 1, sizeof(int), "an ONNX graph", &inputs);
+    if (b->status != CNNBN_OK) return &spare;
+    cnnbn__onnx_op *op = &graph->ops[graph->n++];
+    *op = (cnnbn__onnx_op){.kind = kind, .layer = b->layer, .n_in = n_in, .in = inputs, .shape = shape};
+    op->kernel = op->bias = op->gamma = op->beta = op->moving_mean = op->moving_variance = op->folded = -1;
+    for (int i = 0; i < n_in; i++) {
+        op->in[i] = in[i];
+        graph->ops[in[i]].n_uses++;
+    }
+    return op;
+}
+
+static int last(cnnbn_builder *base)
+{
+    int n = self_of(base)->graph->n;
+    return n ? n - 1 : 0;
+}
+
+static cnnbn_shape shape_of(cnnbn_builder *base, int value)
+{
+    return self_of(base)->graph->ops[value].shape;
+}
+
+static int conv2d(cnnbn_builder *b, int x, const cnnbn_window *window, int filters, int groups, int kernel, int bias)
+{
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_CONV, 1, &x, (cnnbn_shape){3, {window->P, window->Q, filters}});
+    op->window = *window;
+    op->filters = filters;
+    op->groups = groups;
+    op->kernel = kernel;
+    op->bias = bias;
+    return last(b);
+}
+
+static int dense(cnnbn_builder *b, int x, int units, int kernel, int bias)
+{
+    cnnbn_shape shape = shape_of(b, x);
+    shape.dim[shape.rank - 1] = units;
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_DENSE, 1, &x, shape);
+    op->filters = units;
+    op->kernel = kernel;
+    op->bias = bias;
+    return last(b);
+}
+
+static int batchnorm(cnnbn_builder *b, int x, int gamma, int beta, int moving_mean, int moving_variance,
+                     double momentum, double epsilon, int frozen, int unbiased)
+{
+    (void)momentum, (void)frozen, (void)unbiased; /* of training */
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_BATCHNORM, 1, &x, shape_of(b, x));
+    op->gamma = gamma;
+    op->beta = beta;
+    op->moving_mean = moving_mean;
+    op->moving_variance = moving_variance;
+    op->epsilon = epsilon;
+    return last(b);
+}
+
+static int activation(cnnbn_builder *b, int x, cnnbn_activation act)
+{
+    if (act.kind == CNNBN_ACT_LINEAR) return x;
+    add(b, CNNBN__ONNX_ACTIVATION, 1, &x, shape_of(b, x))->act = act;
+    return last(b);
+}
+
+static int softmax(cnnbn_builder *b, int x)
+{
+    (void)add(b, CNNBN__ONNX_SOFTMAX, 1, &x, shape_of(b, x));
+    return last(b);
+}
+
+static int pool(cnnbn_builder *b, cnnbn__onnx_kind kind, int x, const cnnbn_window *window)
+{
+    cnnbn_shape in = shape_of(b, x);
+    add(b, kind, 1, &x, (cnnbn_shape){3, {window->P, window->Q, in.dim[in.rank - 1]}})->window = *window;
+    return last(b);
+}
+
+static int maxpool(cnnbn_builder *b, int x, const cnnbn_window *window)
+{
+    return pool(b, CNNBN__ONNX_MAXPOOL, x, window);
+}
+
+static int avgpool(cnnbn_builder *b, int x, const cnnbn_window *window)
+{
+    return pool(b, CNNBN__ONNX_AVGPOOL, x, window);
+}
+
+static int global_avgpool(cnnbn_builder *b, int x, int keepdims)
+{
+    cnnbn_shape in = shape_of(b, x);
+    int c = in.dim[in.rank - 1];
+    (void)add(b, CNNBN__ONNX_GLOBAL_AVGPOOL, 1, &x,
+              keepdims ? (cnnbn_shape){3, {1, 1, c}} : (cnnbn_shape){1, {c, 0, 0}});
+    return last(b);
+}
+
+static int dropout(cnnbn_builder *b, int x, double rate)
+{
+    (void)b, (void)rate;
+    return x;
+}
+
+static int reshape(cnnbn_builder *b, int x, cnnbn_shape shape)
+{
+    (void)add(b, CNNBN__ONNX_RESHAPE, 1, &x, shape);
+    return last(b);
+}
+
+static int add_values(cnnbn_builder *b, int n, const int *x)
+{
+    if (n == 1) return x[0];
+    (void)add(b, CNNBN__ONNX_ADD, n, x, shape_of(b, x[0]));
+    return last(b);
+}
+
+static int concat(cnnbn_builder *b, int n, const int *x)
+{
+    if (n == 1) return x[0];
+    cnnbn_shape shape = shape_of(b, x[0]);
+    int axis = shape.rank - 1;
+    for (int i = 1; i < n; i++) shape.dim[axis] += shape_of(b, x[i]).dim[axis];
+    (void)add(b, CNNBN__ONNX_CONCAT, n, x, shape);
+    return last(b);
+}
+
+static const cnnbn_builder_ops builder_ops = {
+    .conv2d = conv2d,
+    .dense = dense,
+    .batchnorm = batchnorm,
+    .activation = activation,
+    .softmax = softmax,
+    .maxpool = maxpool,
+    .avgpool = avgpool,
+    .global_avgpool = global_avgpool,
+    .dropout = dropout,
+    .reshape = reshape,
+    .add = add_values,
+    .concat = concat,
+};
+
+/* Layers that are lowered to the operations above and to no others. A layer that is not listed is let through only when there is
+ * no operation that is not known here: it must not call one. */
+static const char *const listed[] = {"Conv2D",
+                                     "DepthwiseConv2D",
+                                     "BatchNormalization",
+                                     "Dense",
+                                     "Flatten",
+                                     "Reshape",
+                                     "Activation",
+                                     "ReLU",
+                                     "LeakyReLU",
+                                     "ELU",
+                                     "Softmax",
+                                     "MaxPooling2D",
+                                     "Dropout",
+                                     "AveragePooling2D",
+                                     "GlobalAveragePooling2D",
+                                     "Add",
+                                     "Concatenate"};
+
+static int all_operations_known(void)
+{
+    typedef void (*any)(void);
+    any f[sizeof builder_ops / sizeof(any)];
+    memcpy(f, &builder_ops, sizeof f);
+    for (size_t i = 0; i < sizeof f / sizeof *f; i++)
+        if (!f[i]) return 0;
+    return 1;
+}
+
+static cnnbn_status check_layers(const cnnbn_model *model)
+{
+    if (all_operations_known()) return CNNBN_OK;
+    for (int l = 0; l < model->n_layers; l++) {
+        size_t i = 0, n = sizeof listed / sizeof *listed;
+        while (i < n && strcmp(listed[i], model->layers[l].type->name) != 0) i++;
+        if (i == n)
+            return cnnbn_error(CNNBN_ERR_MODEL, "layer %s (%s) cannot be written as ONNX yet", model->layers[l].name,
+                               model->layers[l].type->name);
+    }
+    return CNNBN_OK;
+}
+
+static cnnbn_status lower(onnx_builder *b, int *value_of)
+{
+    const cnnbn_model *model = b->base.model;
+    (void)add(&b->base, CNNBN__ONNX_INPUT, 0, NULL, model->calls[0].shape);
+    for (int c = 1; c < model->n_calls && b->status == CNNBN_OK; c++) {
+        const cnnbn_call *call = &model->calls[c];
+        if (call->layer < 0) continue; /* an InputLayer written out: value 0 */
+        int in[CNNBN_INPUTS_MAX];
+        cnnbn_shape shapes[CNNBN_INPUTS_MAX];
+        for (int k = 0; k < call->n_inputs; k++) {
+            in[k] = value_of[call->inputs[k]];
+            shapes[k] = model->calls[call->inputs[k]].shape;
+        }
+        b->layer = call->layer;
+        const cnnbn_layer *layer = &model->layers[call->layer];
+        value_of[c] = layer->type->lower(layer, &b->base, call->n_inputs, in, shapes, call->shape);
+        if (b->status == CNNBN_OK && value_of[c] < 0)
+            b->status = cnnbn_error(CNNBN_ERR_INTERNAL, "layer %s: no operation of it", layer->name);
+    }
+    b->graph->output = value_of[model->output];
+    return b->status;
+}
+
+/* y = gamma (w x + b - mean) / sqrt(variance + epsilon) + beta is again a convolution of x, as long as nobody else sees
+ * w x + b. */
+static void fold(cnnbn__onnx_graph *graph)
+{
+    for (int i = 0; i < graph->n; i++) {
+        cnnbn__onnx_op *bn = &graph->ops[i];
+        if (bn->kind != CNNBN__ONNX_BATCHNORM) continue;
+        cnnbn__onnx_op *before = &graph->ops[bn->in[0]];
+        int fits = before->kind == CNNBN__ONNX_CONV || (before->kind == CNNBN__ONNX_DENSE && before->shape.rank == 1);
+        if (!fits || before->n_uses != 1 || before->folded >= 0 || bn->in[0] == graph->output) continue;
+        before->folded = i;
+        bn->gone = 1;
+    }
+}
+
+cnnbn_status cnnbn__onnx_graph_build(const cnnbn_model *model, int fold_bn, cnnbn__onnx_graph *graph)
+{
+    void *block;
+    *graph = (cnnbn__onnx_graph){.model = model};
+    CNNBN_TRY(check_layers(model));
+    CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_calls, sizeof(int), "values of calls", &block));
+    onnx_builder b = {{&builder_ops, model}, graph, -1, CNNBN_OK};
+    cnnbn_status status = lower(&b, block);
+    cnnbn_free(block);
+    if (status == CNNBN_OK && fold_bn) fold(graph);
+    if (status != CNNBN_OK) cnnbn__onnx_graph_release(graph);
+    return status;
+}
+
+void cnnbn__onnx_graph_release(cnnbn__onnx_graph *graph)
+{
+    for (int i = 0; i < graph->n; i++) cnnbn_free(graph->ops[i].in);
+    cnnbn_free(graph->ops);
+    *graph = (cnnbn__onnx_graph){0};
+}
+
+int cnnbn__onnx_graph_value(const cnnbn__onnx_graph *graph, int value)
+{
+    return graph->ops[value].gone ? graph->ops[value].in[0] : value;
+}

@@ -71,6 +71,11 @@ const net_model net_models[] = {
                             "  - BatchNormalization: {from: d, name: e}\n"
                             "  - BatchNormalization: {from: x, name: f}\n"
                             "  - Add: {from: [e, f]}\n" HEAD},
+    {"norm-and-product", IN "  - Conv2D: {filters: 4, kernel_size: 3, activation: relu, name: x}\n"
+                            "  - BatchNormalization: {from: x, name: n}\n"
+                            "  - Conv2D: {from: x, filters: 4, kernel_size: 1, name: c}\n"
+                            "  - Add: {from: [n, c]}\n"
+                            "  - Activation: {activation: sigmoid}\n" HEAD},
     {"dense-norms", IN "  - Flatten\n"
                        "  - BatchNormalization\n"
                        "  - Dense: {units: 12, use_bias: false}\n"

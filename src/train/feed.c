@@ -21,6 +21,7 @@ struct feed {
     cnnbn_shared *shared;
     const char *data;
     cnnbn_stream *stream;
+    void *blank; /* stands for images that could not be read */
     batch_list lists[AHEAD];
     int head, n_waiting; /* oldest list asked for; how many */
 };
@@ -78,6 +79,7 @@ cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split s
         f->split = split;
         f->sample_bytes = info->sample_bytes;
         status = alloc_lists(f, (size_t)max_batch + 1);
+        if (status == CNNBN_OK) status = cnnbn_alloc(f->sample_bytes, "a blank image", &f->blank);
     }
     status = cnnbn_comm_agree(comm, status);
     if (status == CNNBN_OK && bytes <= memory_bytes) {
@@ -99,6 +101,7 @@ void feed_destroy(feed *f)
     if (!f) return;
     cnnbn_stream_close(f->stream);
     cnnbn_shared_destroy(f->shared);
+    cnnbn_free(f->blank);
     for (int i = 0; i < AHEAD; i++) {
         cnnbn_free(f->lists[i].ids);
         cnnbn_free(f->lists[i].labels);
@@ -138,9 +141,9 @@ cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labe
     if (!f->stream) return CNNBN_OK;
     const void *block = NULL;
     cnnbn_status status = cnnbn_stream_take(f->stream, &block);
-    if (status != CNNBN_OK) return status;
-    for (size_t i = 0; i < list->n; i++) list->images[i] = (const char *)block + i * f->sample_bytes;
-    return CNNBN_OK;
+    /* A rank that read nothing takes part in the step all the same: its failure rides on the step's reduction. */
+    for (size_t i = 0; i < list->n; i++) list->images[i] = block ? (const char *)block + i * f->sample_bytes : f->blank;
+    return status;
 }
 
 void feed_forget(feed *f)

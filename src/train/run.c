@@ -146,10 +146,6 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     batch.n_local = n_local;
     double flags[4] = {stop_signal() != 0, is_root(t) && time_is_up(t), is_root(t) && due_by_time(t),
                        fed != CNNBN_OK || (is_root(t) && must_end(t))};
-    if (fed != CNNBN_OK && n_local > 0 && !batch.images[0]) {
-        /* No data to compute on: the failure is agreed on before the step instead of in it. */
-        return cnnbn_comm_agree(t->comm, fed);
-    }
     cnnbn_status status = cnnbn_net_train_step(t->net, &batch, flags, result);
     *n_images = count;
     if (status == CNNBN_ERR_NONFINITE) return explain_nonfinite(t, result->loss);

@@ -1,3 +1,4 @@
 # The net on many ranks. (cnnbn_test_net is made in tests/unit.)
 cnnbn_add_test(net_ranks SOURCES test_net_ranks.c USES nn test_ranks PRIVATE cnnbn_test_net RANKS 1 2 3 5 8 LABELS net TIMEOUT 180
                ENV OMP_WAIT_POLICY=PASSIVE)
+cnnbn_add_script_test(net_feed test_net_feed.sh PROCESSORS 3 LABELS mpi net)

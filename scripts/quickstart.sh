@@ -7,7 +7,7 @@
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
-epochs=${EPOCHS:-3}
+epochs=${EPOCHS:-5}
 ranks=${RANKS:-2}
 data=datasets/fashion-mnist-7000.h5
 bin=build/release/bin

@@ -464,7 +464,8 @@ static void optimizers_by_hand(void **state)
     /* Adam's first step is the sign of g times the learning rate (epsilon aside). */
     float w[2] = {1, -2}, m[2] = {0, 0}, v[2] = {0, 0};
     static const float g[2] = {0.5f, -4};
-    cnnbn_adam adam = {(float)(0.1 * sqrt(1 - 0.999) / (1 - 0.9)), 0.9f, 0.999f, 1e-7f, 0};
+    cnnbn_adam adam = {
+        .step_size = (float)(0.1 * sqrt(1 - 0.999) / (1 - 0.9)), .rate1 = 0.1f, .rate2 = 0.001f, .epsilon = 1e-7f};
     static const double after[2] = {0.9, -1.9}, first[2] = {0.05, -0.4};
     ref->adam(2, &adam, g, m, v, w);
     check_close("adam w", w, after, 2, 1e-5);

@@ -90,11 +90,25 @@ static cnnbn_status append_pair(arguments *a, const char *path, struct fy_node_p
     return append(a, text);
 }
 
+/* libfyaml writes its complaints to stderr, FYPCF_QUIET or not, unless it is given a place for them. */
+static void ignore(struct fy_diag *diag, void *user, const char *text, size_t bytes)
+{
+    (void)diag;
+    (void)user;
+    (void)text;
+    (void)bytes;
+}
+
 static cnnbn_status append_file(arguments *a, const char *path)
 {
-    const struct fy_parse_cfg quiet = {.flags = FYPCF_QUIET};
     if (!is_file(path)) return cnnbn_error(CNNBN_ERR_OPTION, "--config %s: the file cannot be read", path);
-    struct fy_document *doc = fy_document_build_from_file(&quiet, path);
+    struct fy_diag_cfg silent;
+    fy_diag_cfg_default(&silent);
+    silent.fp = NULL;
+    silent.output_fn = ignore;
+    struct fy_diag *diag = fy_diag_create(&silent);
+    const struct fy_parse_cfg config = {.flags = FYPCF_QUIET, .diag = diag};
+    struct fy_document *doc = fy_document_build_from_file(&config, path);
     struct fy_node *root = doc ? fy_document_root(doc) : NULL;
     cnnbn_status status = CNNBN_OK;
     if (!root || !fy_node_is_mapping(root))
@@ -104,6 +118,7 @@ static cnnbn_status append_file(arguments *a, const char *path)
     while (status == CNNBN_OK && (pair = fy_node_mapping_iterate(root, &at)) != NULL)
         status = append_pair(a, path, pair);
     fy_document_destroy(doc);
+    if (diag) fy_diag_unref(diag);
     return status;
 }
 

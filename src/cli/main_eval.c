@@ -156,8 +156,8 @@ static cnnbn_status evaluate(cnnbn_comm *comm, const settings *s, cnnbn_dataset 
     cnnbn_free(result.confusion);
     CNNBN_TRY(cnnbn_comm_agree(comm, status));
     if (!isfinite(result.loss))
-        return cnnbn_error(CNNBN_ERR_NONFINITE, "%s: the loss is %g: its weights are not those of a trained model",
-                           s->checkpoint, result.loss);
+        return cnnbn_error(CNNBN_ERR_NONFINITE,
+                           "%s: the loss is not finite: its weights are not those of a trained model", s->checkpoint);
     return CNNBN_OK;
 }
 

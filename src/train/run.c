@@ -128,10 +128,15 @@ static cnnbn_status explain_nonfinite(trainer *t, double loss)
     (void)snprintf(step, sizeof step, "step %" PRId64 " (epoch %" PRId64 ")", t->state.global_step + 1,
                    t->state.epoch + 1);
     if (status == CNNBN_OK)
-        status = cnnbn_error(CNNBN_ERR_NONFINITE,
-                             "the loss is %g at %s; first value that is not finite: %s on rank %d. The last checkpoint "
-                             "is kept; try a smaller --lr or --clip-norm",
-                             loss, step, all[best].text[0] ? all[best].text : "the loss itself", best);
+        status =
+            cnnbn_error(CNNBN_ERR_NONFINITE,
+                        "the loss is %s at %s; first value that is not finite: %s on rank %d. %stry a smaller --lr "
+                        "or --clip-norm",
+                        isnan(loss) ? "nan"
+                        : loss > 0  ? "inf"
+                                    : "-inf",
+                        step, all[best].text[0] ? all[best].text : "the loss itself", best,
+                        t->opt.checkpoint_dir ? "The last checkpoint is kept; " : "No checkpoint was asked for; ");
     cnnbn_free(memory);
     return status;
 }

@@ -1,0 +1,3 @@
+if(TARGET cnnbn-predict)
+  cnnbn_add_script_test(cli-predict test_predict.sh LABELS cli)
+endif()

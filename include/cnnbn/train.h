@@ -52,7 +52,9 @@ typedef struct cnnbn_train_options {
     int quiet, dry_run;
     int progress; /* -1: bar on a terminal, else lines; 0: lines; 1: bar */
     int profile;
-    double watchdog_s; /* 0: off */
+    const char *trace;   /* timeline of the first steps, Chrome's trace format; or NULL */
+    int64_t trace_steps; /* 0: the first epoch */
+    double watchdog_s;   /* 0: off */
 } cnnbn_train_options;
 
 /* Keras' defaults and CLI's. */

@@ -57,6 +57,8 @@ enum option_key {
     OPT_DRY_RUN,
     OPT_PROGRESS,
     OPT_PROFILE,
+    OPT_TRACE,
+    OPT_TRACE_STEPS,
     OPT_WATCHDOG,
     OPT_CONFIG
 };
@@ -137,6 +139,10 @@ static const struct argp_option options[] = {
     {"dry-run", OPT_DRY_RUN, NULL, 0, "print the model, the plan of a step, memory and communication, and stop", 0},
     {"progress", OPT_PROGRESS, "KIND", 0, "bar, lines, or auto: a bar on a terminal (default auto)", 0},
     {"profile", OPT_PROFILE, NULL, 0, "print the time of each operation after each epoch", 0},
+    {"trace", OPT_TRACE, "FILE.json", 0,
+     "timeline of the first epoch, all ranks and threads, for https://ui.perfetto.dev", 0},
+    {"trace-steps", OPT_TRACE_STEPS, "N", 0,
+     "timeline of the first N steps of the run instead (at most its first epoch)", 0},
     {0},
 };
 
@@ -356,6 +362,12 @@ static error_t parse_execution(int key, char *arg, cnnbn_train_options *o)
     case OPT_PROFILE:
         o->profile = 1;
         break;
+    case OPT_TRACE:
+        o->trace = arg;
+        break;
+    case OPT_TRACE_STEPS:
+        o->trace_steps = get_int("--trace-steps", arg, 1, 1000000000);
+        break;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -452,6 +464,7 @@ static cnnbn_status complete(settings *s)
     if (!o->data) o->data = cli_bundled_data();
     if (o->checkpoint_best && !o->checkpoint_dir)
         return cnnbn_error(CNNBN_ERR_OPTION, "--checkpoint-best needs --checkpoint-dir");
+    if (o->trace_steps && !o->trace) return cnnbn_error(CNNBN_ERR_OPTION, "--trace-steps needs --trace FILE.json");
     return CNNBN_OK;
 }
 

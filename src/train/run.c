@@ -146,7 +146,9 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     size_t first, count, n_local;
     cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)t->state.step, &first, &count);
     cnnbn_batch batch = {.n_global = count, .epoch = (uint64_t)t->state.epoch};
+    double start = cnnbn_now_s();
     cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.labels, &batch.ids, &n_local);
+    trace_note(t, TRACE_DATA, start);
     if (fed == CNNBN_OK) fed = taken;
     batch.n_local = n_local;
     double flags[4] = {stop_signal() != 0, is_root(t) && time_is_up(t), is_root(t) && due_by_time(t),
@@ -211,12 +213,17 @@ static cnnbn_status train_epoch(trainer *t)
         cnnbn_step_result result;
         size_t n_images = 0;
         CNNBN_TRY(train_step(t, fed, &result, &n_images));
+        trace_note(t, TRACE_STEP, start);
         count_step(t, &result, n_images, cnnbn_now_s() - start);
+        if (trace_is_complete(t)) CNNBN_TRY(trace_write(t));
         if (t->stop_now) break;
-        if (due_by_steps(t) || result.flags[FLAG_CHECKPOINT] > 0) CNNBN_TRY(checkpoint(t, 0, 0));
+        if (!due_by_steps(t) && result.flags[FLAG_CHECKPOINT] <= 0) continue;
+        start = cnnbn_now_s();
+        CNNBN_TRY(checkpoint(t, 0, 0));
+        trace_note(t, TRACE_CHECKPOINT, start);
     }
     feed_forget(t->feeds[0]);
-    return CNNBN_OK;
+    return trace_write(t);
 }
 
 /* ---------------------------------------------------------------- the end of an epoch */

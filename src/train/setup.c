@@ -307,13 +307,15 @@ cnnbn_status trainer_open(trainer *t)
     CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
     if (t->opt.dry_run) return CNNBN_OK;
     CNNBN_TRY(start_weights(t));
-    return cnnbn_comm_agree(t->comm, open_files(t));
+    CNNBN_TRY(cnnbn_comm_agree(t->comm, open_files(t)));
+    return trace_open(t);
 }
 
 void trainer_close(trainer *t)
 {
     watchdog_net(t->dog, NULL);
     watchdog_stop(t->dog);
+    trace_discard(t);
     saver_destroy(t->save);
     progress_destroy(t->show);
     (void)(csv_close(t->log) == CNNBN_OK);

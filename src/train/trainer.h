@@ -138,6 +138,19 @@ cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_
                             int n_classes, watchdog *w, int (*stop)(void *), void *stop_context, int *stopped,
                             evaluation_sums *out);
 
+/* ---------------------------------------------------------------- trace.c: a timeline of the first steps */
+
+typedef struct trace trace;
+/* What the run itself does; beside the net's activities (net.h). */
+typedef enum trace_what { TRACE_STEP = -100, TRACE_DATA = -101, TRACE_CHECKPOINT = -102 } trace_what;
+cnnbn_status trace_open(trainer *t); /* collective; nothing without --trace */
+/* Ends now, started at start_s. */
+void trace_note(trainer *t, trace_what what, double start_s);
+int trace_is_complete(const trainer *t); /* as many steps as asked for; equal on all ranks */
+/* Gathers and writes, once; nothing when it has been written. Collective. A file that cannot be written is a warning. */
+cnnbn_status trace_write(trainer *t);
+void trace_discard(trainer *t); /* local */
+
 /* ---------------------------------------------------------------- the run */
 
 struct trainer {
@@ -157,6 +170,7 @@ struct trainer {
     saver *save;
     progress *show;
     watchdog *dog;
+    trace *timeline; /* while it is recorded, else NULL */
     csv_log *log, *log_steps;
     double start_s, deadline_s, last_checkpoint_s, slowest_step_s;
     double train_s; /* spent in steps, this process */

@@ -61,33 +61,39 @@ static uint64_t net_count(watchdog *w, char *text, size_t bytes)
     return count;
 }
 
-/* Operations since the phase began: the same on all ranks that are at the same place of a step. */
-static long depth(const board_line *line)
+typedef enum lag { LAG_NONE, LAG_BEHIND, LAG_SILENT } lag;
+
+/* How another rank of the host stands to this one. Within a step only this much can be told: operations are done in parts, and
+ * ranks have unlike numbers of parts; but one that has not begun the step is behind. */
+static lag judge(const watchdog *w, int line, double silence)
 {
-    return atomic_load(&line->count) - atomic_load(&line->base);
+    const board_line *mine = &w->lines[w->line], *other = &w->lines[line];
+    long step = atomic_load(&other->step), my_step = atomic_load(&mine->step);
+    if (silence > silent_s && silence > w->limit_s / 4) return LAG_SILENT;
+    if (step < my_step) return LAG_BEHIND;
+    int has_begun = atomic_load(&other->count) != atomic_load(&other->base);
+    int i_have_begun = atomic_load(&mine->count) != atomic_load(&mine->base);
+    return step == my_step && i_have_begun && !has_begun ? LAG_BEHIND : LAG_NONE;
 }
 
-/* Whom this rank waits for, as far as the board of its host tells. */
-static void name_others(watchdog *w, double now, char *text, size_t bytes)
+/* Whom this rank waits for, as far as the board of its host tells: the ranks of one kind of lag. */
+static void name_others(watchdog *w, double now, lag kind, char *text, size_t bytes)
 {
     int rank = cnnbn_comm_rank(w->comm), size = cnnbn_comm_size(w->comm), line = 0;
-    const board_line *mine = &w->lines[w->line];
     size_t used = 0;
     text[0] = '\0';
     for (int r = 0; r < size && line < w->n_lines && used < bytes; r++) {
         if (strcmp(cnnbn_comm_host(w->comm, r), cnnbn_comm_host(w->comm, rank)) != 0) continue;
-        const board_line *other = &w->lines[line];
         double silence = now - w->memories[line].sign_s;
-        long step = atomic_load(&other->step);
-        if (line == w->line)
-            ;
-        else if (silence > silent_s && silence > w->limit_s / 4)
-            used += (size_t)snprintf(text + used, bytes - used,
-                                     "%s rank %d (process %ld, step %ld), which does not run: no sign of it for %.0f s",
-                                     used ? "," : "", r, atomic_load(&other->process), step, silence);
-        else if (step < atomic_load(&mine->step) || (step == atomic_load(&mine->step) && depth(other) < depth(mine)))
-            used += (size_t)snprintf(text + used, bytes - used, "%s rank %d (process %ld, step %ld), which is behind",
-                                     used ? "," : "", r, atomic_load(&other->process), step);
+        if (r != rank && judge(w, line, silence) == kind) {
+            used += (size_t)snprintf(text + used, bytes - used, "%s rank %d (process %ld, step %ld), which ",
+                                     used ? "," : "", r, atomic_load(&w->lines[line].process),
+                                     atomic_load(&w->lines[line].step));
+            if (kind == LAG_SILENT && used < bytes)
+                used += (size_t)snprintf(text + used, bytes - used, "does not run: no sign of it for %.0f s", silence);
+            else if (used < bytes)
+                used += (size_t)snprintf(text + used, bytes - used, "is behind");
+        }
         line++;
     }
 }
@@ -96,7 +102,8 @@ static void bark(watchdog *w, double now, double still_s)
 {
     char where[160], others[1024];
     (void)net_count(w, where, sizeof where);
-    name_others(w, now, others, sizeof others);
+    name_others(w, now, LAG_SILENT, others, sizeof others);
+    if (!others[0]) name_others(w, now, LAG_BEHIND, others, sizeof others);
     int rank = cnnbn_comm_rank(w->comm);
     (void)fprintf(stderr,
                   "cnnbn: watchdog: rank %d on %s: no progress for %.0f s in %s, step %ld, at: %s; it waits for%s; "

@@ -15,6 +15,15 @@ extern "C" {
 
 typedef enum cnnbn_every_unit { CNNBN_EVERY_EPOCHS, CNNBN_EVERY_STEPS, CNNBN_EVERY_SECONDS } cnnbn_every_unit;
 
+/* What a run has measured of itself; on rank 0. */
+typedef struct cnnbn_train_report {
+    int64_t steps, images;
+    double steps_s;         /* in training steps */
+    double loop_s;          /* from the first step of an epoch to its last, with what lies between steps */
+    double checkpoint_s;    /* of it: steps waited for the copy of the state */
+    double longest_write_s; /* of a checkpoint, beside the steps */
+} cnnbn_train_report;
+
 typedef struct cnnbn_train_options {
     /* what */
     const char *data; /* HDF5 dataset */
@@ -52,9 +61,10 @@ typedef struct cnnbn_train_options {
     int quiet, dry_run;
     int progress; /* -1: bar on a terminal, else lines; 0: lines; 1: bar */
     int profile;
-    const char *trace;   /* timeline of the first steps, Chrome's trace format; or NULL */
-    int64_t trace_steps; /* 0: the first epoch */
-    double watchdog_s;   /* 0: off */
+    cnnbn_train_report *report; /* filled when the run ends, or NULL */
+    const char *trace;          /* timeline of the first steps, Chrome's trace format; or NULL */
+    int64_t trace_steps;        /* 0: the first epoch */
+    double watchdog_s;          /* 0: off */
 } cnnbn_train_options;
 
 /* Keras' defaults and CLI's. */

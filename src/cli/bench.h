@@ -12,6 +12,8 @@ int bench_peak(int argc, char **argv);
 int bench_kernels(int argc, char **argv);
 int bench_step(int argc, char **argv);
 int bench_reduce(int argc, char **argv);
+int bench_scaling(int argc, char **argv);
+int bench_checkpoint(int argc, char **argv);
 
 /* ---------------------------------------------------------------- options of every command */
 

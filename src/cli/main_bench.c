@@ -9,12 +9,10 @@ static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"peak", bench_peak},
-    {"kernels", bench_kernels},
-    {"step", bench_step},
-    {"reduce", bench_reduce},
+    {"peak", bench_peak},     {"kernels", bench_kernels}, {"step", bench_step},
+    {"reduce", bench_reduce}, {"scaling", bench_scaling}, {"checkpoint", bench_checkpoint},
 };
-static const char names[] = "peak, kernels, step or reduce";
+static const char names[] = "peak, kernels, step, reduce, scaling or checkpoint";
 
 typedef struct chosen {
     const struct command *command;

@@ -207,6 +207,7 @@ static cnnbn_status train_epoch(trainer *t)
     if (is_root(t)) progress_epoch(t->show, t->state.epoch + 1, t->opt.epochs, t->state.step, last);
     t->epoch_s = 0;
     t->epoch_images = 0;
+    double loop_start = cnnbn_now_s();
     while (t->state.step < last && !t->stop_now && !limit_reached(t)) {
         for (; asked < last && asked < t->state.step + 2; asked++) ask_batch(t, asked, &fed);
         double start = cnnbn_now_s();
@@ -220,8 +221,10 @@ static cnnbn_status train_epoch(trainer *t)
         if (!due_by_steps(t) && result.flags[FLAG_CHECKPOINT] <= 0) continue;
         start = cnnbn_now_s();
         CNNBN_TRY(checkpoint(t, 0, 0));
+        t->checkpoint_s += cnnbn_now_s() - start;
         trace_note(t, TRACE_CHECKPOINT, start);
     }
+    t->loop_s += cnnbn_now_s() - loop_start;
     feed_forget(t->feeds[0]);
     return trace_write(t);
 }
@@ -351,6 +354,18 @@ static cnnbn_status run(trainer *t)
     return CNNBN_OK;
 }
 
+static void fill_report(const trainer *t, cnnbn_train_report *report)
+{
+    *report = (cnnbn_train_report){
+        .steps = t->state.global_step,
+        .images = t->train_images,
+        .steps_s = t->train_s,
+        .loop_s = t->loop_s,
+        .checkpoint_s = t->checkpoint_s,
+        .longest_write_s = saver_seconds(t->save),
+    };
+}
+
 cnnbn_status cnnbn_train_run(cnnbn_comm *comm, const cnnbn_train_options *options)
 {
     void *memory = NULL;
@@ -376,6 +391,7 @@ cnnbn_status cnnbn_train_run(cnnbn_comm *comm, const cnnbn_train_options *option
     char message[CNNBN_ERROR_MAX];
     (void)snprintf(message, sizeof message, "%s", cnnbn_error_message());
     if (is_root(t) && t->show) progress_clear(t->show);
+    if (t->opt.report) fill_report(t, t->opt.report);
     trainer_close(t);
     cnnbn_free(t);
     stop_uninstall();

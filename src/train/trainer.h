@@ -173,7 +173,8 @@ struct trainer {
     trace *timeline; /* while it is recorded, else NULL */
     csv_log *log, *log_steps;
     double start_s, deadline_s, last_checkpoint_s, slowest_step_s;
-    double train_s; /* spent in steps, this process */
+    double train_s;              /* spent in steps, this process */
+    double loop_s, checkpoint_s; /* for the report (train.h) */
     int64_t train_images;
     double epoch_s; /* of the current epoch, in steps */
     int64_t epoch_images;

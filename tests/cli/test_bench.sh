@@ -46,7 +46,7 @@ quick=(--rounds 2 --round-time 0.0005)
 # Usage.
 expect 0 'Usage: cnnbn-bench' "$program" --help
 expect 0 '^cnnbn-bench [0-9]+\.[0-9]+\.[0-9]+$' "$program" --version
-for command in peak kernels step reduce; do expect 0 '--round-time' "$program" "$command" --help; done
+for command in peak kernels step reduce scaling checkpoint; do expect 0 '--round-time' "$program" "$command" --help; done
 expect 1 'is expected' "$program"
 expect 1 "no command 'speed'" "$program" speed
 expect 1 'unrecognized option' "$program" step --no-such-option
@@ -66,6 +66,12 @@ refuse 'at most 8 are possible' "$program" step --kernels ref,ref,ref --conv aut
 refuse 'no-such-model' "$program" step --model no-such-model
 refuse "--sizes: '12Q'" "$program" reduce --sizes 12Q
 refuse '--sizes: 2 is out of range' "$program" reduce --sizes 2
+refuse '--np: 0 is out of range' "$program" scaling --np 0
+refuse '--kernels: .* one value is expected' "$program" scaling --kernels auto,ref
+expect 2 'no-such-launcher cannot be started' "$program" scaling --launcher no-such-launcher
+refuse '--every: 0 is out of range' "$program" checkpoint --every 0
+expect 3 '--dir missing' "$program" checkpoint --dir missing --threads 1 --every 1 --checkpoints 1 --rounds 1
+expect 3 'no-such.h5' "$program" checkpoint --data no-such.h5
 expect 3 '--csv: cannot write missing/x.csv' "$program" reduce --sizes 1K "${quick[@]}" --csv missing/x.csv
 
 # Every command prints its table and its CSV.
@@ -100,6 +106,23 @@ expect 0 'images/s' "$CNNBN_MPIRUN" 2 "$program" step --batch-size 8 --threads 1
     "${quick[@]}" --csv step2.csv
 csv step2.csv 19 8
 expect 2 'no-such-model' "$CNNBN_MPIRUN" 2 "$program" step --model no-such-model
+
+expect 2 'starts mpirun itself' "$CNNBN_MPIRUN" 2 "$program" scaling
+
+# scaling starts mpirun, with more ranks than cores too.
+if command -v "${MPIRUN:-mpirun}" > mpirun_path; then
+    expect 0 'efficiency' "$program" scaling --np 1,2,5 --batch-size 10 --model lenet5 "${quick[@]}" --csv scaling.csv
+    csv scaling.csv 11 4
+    grep -q '^"lenet5",10,5,1,' scaling.csv || complain "scaling.csv has no line of 5 ranks: $(cat scaling.csv)"
+    expect 3 'ended with code' "$program" scaling --model no-such-model --rounds 1
+fi
+
+# Checkpoints are written, and nothing of them is left.
+expect 0 'with checkpoints' "$CNNBN_MPIRUN" 2 "$program" checkpoint --every 2 --checkpoints 2 --threads 1 --batch-size 8 \
+    --model lenet5 --rounds 2 --csv checkpoint.csv
+csv checkpoint.csv 12 2
+awk -F, 'NR == 2 && $11 < 100000 { exit 1 }' checkpoint.csv || complain "no file was written: $(cat checkpoint.csv)"
+for left in "$TMPDIR"/cnnbn-bench-*; do if [ -e "$left" ]; then complain "$left is left"; fi; done
 
 # What slows OpenBLAS down is said once.
 OPENBLAS_CORETYPE=Haswell expect 0 'OPENBLAS_CORETYPE is set to Haswell' "$program" reduce --sizes 1K --doubles 1 "${quick[@]}"

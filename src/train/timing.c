@@ -50,21 +50,28 @@ static void column(const double *all, int size, int n, int row, double *out)
     }
 }
 
+/* Of the ranks that have images at all (busy[r] > 0). */
+static double median_of_busy(const double *values, const double *busy, int size, double *sorted)
+{
+    int n = 0;
+    for (int r = 0; r < size; r++)
+        if (busy[r] > 0) sorted[n++] = values[r];
+    return n > 1 ? median(sorted, n) : 0;
+}
+
 static void name_slowest(const trainer *t, const double *all, const cnnbn_profile_row *rows, int n, double *work)
 {
     const double notable = 1.3;
     int size = cnnbn_comm_size(t->comm), slowest = 0, worst = 0;
-    double *values = work, *sorted = work + size, excess = -1, ratio_there = 1;
-    column(all, size, n, -1, values);
+    double *busy = work, *values = work + size, *sorted = work + 2 * (ptrdiff_t)size, excess = -1, ratio_there = 1;
+    column(all, size, n, -1, busy);
     for (int r = 1; r < size; r++)
-        if (values[r] > values[slowest]) slowest = r;
-    memcpy(sorted, values, (size_t)size * sizeof *values);
-    double middle = median(sorted, size);
-    if (middle <= 0 || values[slowest] < notable * middle) return;
+        if (busy[r] > busy[slowest]) slowest = r;
+    double middle = median_of_busy(busy, busy, size, sorted);
+    if (middle <= 0 || busy[slowest] < notable * middle) return;
     for (int i = 0; i < n; i++) {
         column(all, size, n, i, values);
-        memcpy(sorted, values, (size_t)size * sizeof *values);
-        double m = median(sorted, size);
+        double m = median_of_busy(values, busy, size, sorted);
         if (values[slowest] - m <= excess) continue;
         excess = values[slowest] - m;
         ratio_there = m > 0 ? values[slowest] / m : 1;
@@ -81,12 +88,14 @@ cnnbn_status straggler_report(const trainer *t)
     if (size < 2) return CNNBN_OK;
     int n = cnnbn_net_profile_rows(t->net, rows, ROWS_MAX);
     void *memory = NULL;
-    size_t count = (size_t)n * ((size_t)size + 1) + 2 * (size_t)size;
+    size_t count = (size_t)n * ((size_t)size + 1) + 3 * (size_t)size, first, n_local;
     cnnbn_status status =
         cnnbn_comm_agree(t->comm, cnnbn_alloc_array(count, sizeof(double), "times of the ranks", &memory));
     double *mine = memory, *all = mine + n;
     if (status == CNNBN_OK) {
-        for (int i = 0; i < n; i++) mine[i] = rows[i].seconds;
+        /* For an image, as ranks may have unlike numbers of slices; a rank without any does not count. */
+        cnnbn_net_local_samples(t->net, t->opt.batch_size, &first, &n_local);
+        for (int i = 0; i < n; i++) mine[i] = n_local ? rows[i].seconds / (double)n_local : 0;
         status = cnnbn_comm_gather_all(t->comm, mine, (size_t)n * sizeof *mine, all);
     }
     if (status == CNNBN_OK && cnnbn_comm_rank(t->comm) == 0 && !t->opt.quiet)

@@ -1,6 +1,8 @@
 cnnbn_add_test(dataset SOURCES test_dataset.c scratch.c USES io PRIVATE cnnbn_hdf5 LABELS io)
 cnnbn_add_test(stream SOURCES test_stream.c scratch.c USES io PRIVATE cnnbn_hdf5 LABELS io)
 cnnbn_add_test(checkpoint SOURCES test_checkpoint.c checkpoint_made.c scratch.c USES io PRIVATE cnnbn_hdf5 LABELS io)
+add_test(NAME checkpoint-long COMMAND test_checkpoint)
+cnnbn_test_properties(checkpoint-long 1 300 "io;long" "CNNBN_TEST_LONG=1")
 
 add_executable(checkpoint_tool checkpoint_tool.c checkpoint_made.c)
 target_link_libraries(checkpoint_tool PRIVATE cnnbn_io cnnbn_flags)

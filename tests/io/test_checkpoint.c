@@ -149,11 +149,12 @@ static void expect_refused(const char *path, const unsigned char *data, size_t b
     assert_null(model);
 }
 
-/* Every cut and every flipped bit is told: no byte of a checkpoint is outside its seal. */
+/* Every cut and every flipped bit is told: no byte of a checkpoint is outside its seal. CNNBN_TEST_LONG: as many as docs/reliability.md
+ * states. */
 static void damage_is_always_told(void **state)
 {
     (void)state;
-    enum { CUTS = 50, FLIPS = 300 };
+    const uint64_t n_cuts = getenv("CNNBN_TEST_LONG") ? 200 : 50, n_flips = getenv("CNNBN_TEST_LONG") ? 2000 : 300;
     made_checkpoint made;
     made_create(&made, MADE_MODEL, 5);
     const char *good = scratch_path("good.h5");
@@ -166,11 +167,11 @@ static void damage_is_always_told(void **state)
     uint64_t key = cnnbn_rng_key(11, CNNBN_RNG_TEST, 0, 0, 0);
     expect_refused(damaged, data, 0);
     expect_refused(damaged, data, bytes - 1);
-    for (uint64_t i = 0; i < CUTS; i++) expect_refused(damaged, data, cnnbn_rng_below(key, i, bytes));
-    for (uint64_t i = 0; i < FLIPS; i++) {
+    for (uint64_t i = 0; i < n_cuts; i++) expect_refused(damaged, data, cnnbn_rng_below(key, i, bytes));
+    for (uint64_t i = 0; i < n_flips; i++) {
         /* a third in the seal, which is a hundredth of the file */
-        size_t at = cnnbn_rng_below(key, CUTS + 2 * i, i % 3 ? bytes : 512);
-        unsigned char bit = (unsigned char)(1U << cnnbn_rng_below(key, CUTS + 2 * i + 1, 8));
+        size_t at = cnnbn_rng_below(key, n_cuts + 2 * i, i % 3 ? bytes : 512);
+        unsigned char bit = (unsigned char)(1U << cnnbn_rng_below(key, n_cuts + 2 * i + 1, 8));
         data[at] ^= bit;
         expect_refused(damaged, data, bytes);
         data[at] ^= bit;

@@ -23,7 +23,9 @@ typedef enum cnnbn_arg_kind {
     CNNBN_ARG_CHOICE,      /* i[0]: index into spec->choices */
     CNNBN_ARG_ACTIVATION,  /* act: name or Keras' object form */
     CNNBN_ARG_INITIALIZER, /* init: name or Keras' object form */
-    CNNBN_ARG_SHAPE        /* shape: a list of up to CNNBN_RANK_MAX dimensions, one of them possibly -1 */
+    CNNBN_ARG_SHAPE,       /* shape: a list of up to CNNBN_RANK_MAX dimensions, one of them possibly -1 */
+    CNNBN_ARG_AXES,        /* shape: an axis or a list of up to CNNBN_RANK_MAX of them; rank 0 for null */
+    CNNBN_ARG_BORDER       /* i[0..3] top, bottom, left, right: 1, [1, 2] or [[1, 1], [2, 2]] */
 } cnnbn_arg_kind;
 
 /* An activation argument: an element-wise one, or softmax. */
@@ -33,7 +35,7 @@ typedef struct cnnbn_arg_act {
 } cnnbn_arg_act;
 
 union cnnbn_arg {
-    int i[2];
+    int i[4];
     double f;
     cnnbn_arg_act act;
     cnnbn_init init;
@@ -74,6 +76,20 @@ typedef struct cnnbn_builder_ops {
     int (*reshape)(cnnbn_builder *b, int x, cnnbn_shape shape);
     int (*add)(cnnbn_builder *b, int n, const int *x);
     int (*concat)(cnnbn_builder *b, int n, const int *x); /* along channels */
+    /* Zeros around an image, or rows and columns cut off it where a number is negative. */
+    int (*pad)(cnnbn_builder *b, int x, int top, int bottom, int left, int right);
+    int (*upsample)(cnnbn_builder *b, int x, int rows, int columns); /* each pixel repeated */
+    /* x*scale[c % n] + offset[c % n], n 1 or the channels; the arrays are copied. */
+    int (*affine)(cnnbn_builder *b, int x, int n, const double *scale, const double *offset);
+    int (*multiply)(cnnbn_builder *b, int x, int y); /* y of the shape of x, or of (1, 1, channels) */
+    int (*maximum)(cnnbn_builder *b, int x, int y);
+    int (*prelu)(cnnbn_builder *b, int x, int alpha); /* the weights' count divides x's */
+    /* Layer and group normalisation: x seen as rows of `positions` times `channels`; gamma, beta: weights or -1. */
+    int (*normalize)(cnnbn_builder *b, int x, int positions, int channels, int groups, double epsilon, int gamma,
+                     int beta);
+    int (*unit_normalize)(cnnbn_builder *b, int x);               /* over the last axis */
+    int (*channel_dropout)(cnnbn_builder *b, int x, double rate); /* whole channels of a sample */
+    int (*noise)(cnnbn_builder *b, int x, double stddev);         /* in training */
 } cnnbn_builder_ops;
 
 struct cnnbn_builder { /* nn's builder starts with this */

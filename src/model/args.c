@@ -86,6 +86,34 @@ static cnnbn_status read_shape(const cnnbn_arg_spec *spec, const cnnbn__node *no
     return n_unknown <= 1 ? CNNBN_OK : wrong(spec, node, "only one dimension can be -1");
 }
 
+static cnnbn_status read_axes(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
+{
+    int list = node->kind == CNNBN__LIST;
+    if (list && (node->n < 1 || node->n > CNNBN_RANK_MAX)) return wrong(spec, node, "expected 1 to 3 axes");
+    out->shape.rank = list ? node->n : 1;
+    const cnnbn__node *item = list ? node->first : node;
+    for (int d = 0; d < out->shape.rank; d++, item = item->next)
+        if (!cnnbn__node_to_int(item, &out->shape.dim[d]) || out->shape.dim[d] < -CNNBN_RANK_MAX ||
+            out->shape.dim[d] > CNNBN_RANK_MAX || out->shape.dim[d] == 0)
+            return wrong(spec, node, "expected an axis or a list of axes, 1 to 3 or -1 to -3 (0 is the batch)");
+    return CNNBN_OK;
+}
+
+/* 1: on every side; [1, 2]: above and below, left and right; [[1, 0], [2, 0]]: each side. */
+static cnnbn_status read_border(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
+{
+    int pair = node->kind == CNNBN__LIST && node->n == 2;
+    const cnnbn__node *side = pair ? node->first : node;
+    for (int axis = 0; axis < 2; axis++, side = pair && side ? side->next : side) {
+        int both = side->kind == CNNBN__LIST && side->n == 2;
+        const cnnbn__node *before = both ? side->first : side, *after = both ? side->first->next : side;
+        if (!cnnbn__node_to_int(before, &out->i[2 * axis]) || !cnnbn__node_to_int(after, &out->i[2 * axis + 1]))
+            return wrong(spec, node, "expected a number, a pair, or a pair of pairs such as [[0, 1], [0, 1]]");
+        if (!in_range(spec, out->i[2 * axis]) || !in_range(spec, out->i[2 * axis + 1])) return out_of_range(spec, node);
+    }
+    return CNNBN_OK;
+}
+
 cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
 {
     memset(out, 0, sizeof *out);
@@ -111,6 +139,10 @@ cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node
         return in_argument(spec, cnnbn__initializer_read(node, &out->init));
     case CNNBN_ARG_SHAPE:
         return read_shape(spec, node, out);
+    case CNNBN_ARG_AXES:
+        return read_axes(spec, node, out);
+    case CNNBN_ARG_BORDER:
+        return read_border(spec, node, out);
     }
     return cnnbn_error(CNNBN_ERR_INTERNAL, "argument %s has no known kind", spec->name);
 }
@@ -144,7 +176,10 @@ int cnnbn__arg_equal(const cnnbn_arg_spec *spec, const cnnbn_arg *a, const cnnbn
                same_number((double)a->act.act.p2, (double)b->act.act.p2);
     case CNNBN_ARG_INITIALIZER:
         return a->init.kind == b->init.kind && same_number(a->init.a, b->init.a) && same_number(a->init.b, b->init.b);
+    case CNNBN_ARG_BORDER:
+        return memcmp(a->i, b->i, sizeof a->i) == 0;
     case CNNBN_ARG_SHAPE:
+    case CNNBN_ARG_AXES:
         if (a->shape.rank != b->shape.rank) return 0;
         for (int d = 0; d < a->shape.rank; d++)
             if (a->shape.dim[d] != b->shape.dim[d]) return 0;

@@ -187,7 +187,7 @@ static cnnbn_status name_layer(cnnbn__graph *graph, int l, int *counters)
 cnnbn_status cnnbn__graph_name_layers(cnnbn__graph *graph)
 {
     cnnbn_model *model = graph->model;
-    int counters[64] = {0}; /* by type */
+    int counters[128] = {0}; /* by type */
     int size = 64;
     while (size < 2 * model->n_layers + 2) size *= 2;
     void *memory;
@@ -208,13 +208,22 @@ cnnbn_status cnnbn__graph_name_layers(cnnbn__graph *graph)
 
 /* Other ways of saying a default are turned into it, so that models compare equal and files stay small: an axis counted
  * from the front, pooling strides equal to the pool. */
+static void normalise_axes(cnnbn_shape *axes, int rank)
+{
+    for (int d = 0; d < axes->rank; d++)
+        if (axes->dim[d] < 0) axes->dim[d] += rank + 1;
+    if (axes->rank == 1 && axes->dim[0] == rank) axes->dim[0] = -1;
+}
+
 static void normalise(cnnbn_model *model)
 {
     for (int c = 1; c < model->n_calls; c++) {
         cnnbn_layer *layer = &model->layers[model->calls[c].layer];
         for (int i = 0; i < layer->type->n_args; i++) {
             const char *name = layer->type->args[i].name;
-            if (strcmp(name, "axis") == 0) layer->args[i].i[0] = -1;
+            if (strcmp(name, "axis") == 0 && layer->type->args[i].kind == CNNBN_ARG_INT) layer->args[i].i[0] = -1;
+            if (layer->type->args[i].kind == CNNBN_ARG_AXES)
+                normalise_axes(&layer->args[i].shape, model->calls[model->calls[c].inputs[0]].shape.rank);
             if (strcmp(name, "strides") == 0 && cnnbn__arg_find(layer->type, "pool_size") &&
                 memcmp(layer->args[i].i, cnnbn__arg_pair(layer, "pool_size"), 2 * sizeof(int)) == 0)
                 layer->args[i].i[0] = layer->args[i].i[1] = 0;

@@ -33,7 +33,12 @@ static const inert_key keys[] = {
     {"fused", "BatchNormalization", NULL, ""},        /* how TensorFlow computes it */
     {"synchronized", "BatchNormalization", NULL, ""}, /* here an option of the run: --bn sync or local */
     {"noise_shape", "Dropout", " null ", "remove it; every element is dropped on its own here"},
-    {"seed", "Dropout", NULL, ""}, /* randomness comes from --seed */
+    {"noise_shape", "SpatialDropout2D", " null ", "remove it; whole channels are dropped here"},
+    {"seed", NULL, NULL, ""}, /* randomness comes from --seed */
+    {"rms_scaling", "LayerNormalization", " false ", "remove it; RMS normalisation is not supported"},
+    {"interpolation", "UpSampling2D", " nearest ", "only nearest is computed here"},
+    {"groups", "SeparableConv2D", " 1 ", "a separable convolution has a group for each channel"},
+    {"kernel_initializer", "SeparableConv2D", NULL, ""}, /* Keras 2 writes it beside those that it uses */
 };
 
 /* dtype policies of Keras 3: {"class_name": "DTypePolicy", "config": {"name": "float32"}}. */

@@ -138,6 +138,19 @@ double cnnbn__arg_float(const cnnbn_layer *layer, const char *name);
 int cnnbn__lower_activation(cnnbn_builder *b, int x, cnnbn_arg_act act);
 /* CNNBN_ERR_MODEL unless the shape has three dimensions: "expects (height, width, channels), found (128)". */
 cnnbn_status cnnbn__need_image(cnnbn_shape in) CNNBN_MUST_CHECK;
+/* CNNBN_ERR_MODEL unless the shape has two dimensions: (length, channels). */
+cnnbn_status cnnbn__need_sequence(cnnbn_shape in) CNNBN_MUST_CHECK;
+/* A window over (length, channels): one row. */
+cnnbn_status cnnbn__window_1d(cnnbn_window *window, cnnbn_shape in, int size, int stride, int dilation,
+                              int same) CNNBN_MUST_CHECK;
+/* The shape rule of layers that keep the shape. */
+cnnbn_status cnnbn__same_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in,
+                               cnnbn_shape *out) CNNBN_MUST_CHECK;
+/* Inputs that do not meet: "inputs A and B do not meet; EXPECTED". */
+cnnbn_status cnnbn__unlike(cnnbn_shape a, cnnbn_shape b, const char *expected) CNNBN_MUST_CHECK;
+int cnnbn__same_dims(cnnbn_shape a, cnnbn_shape b, int n_last); /* but for the last n */
+/* Product of window and channels, for the initialisers. */
+int cnnbn__fan(int r, int s, int channels);
 /* An `axis` argument must name the last axis (as -1 or counted from the batch axis). */
 cnnbn_status cnnbn__need_last_axis(const cnnbn_layer *layer, cnnbn_shape in) CNNBN_MUST_CHECK;
 

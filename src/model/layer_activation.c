@@ -14,13 +14,6 @@ static const cnnbn_arg_spec leaky_args[] = {{"negative_slope", CNNBN_ARG_FLOAT, 
 static const cnnbn_arg_spec elu_args[] = {{"alpha", CNNBN_ARG_FLOAT, 0, "1", NULL, 0, 1e30}};
 static const cnnbn_arg_spec softmax_args[] = {{"axis", CNNBN_ARG_INT, 0, "-1", NULL, -4, 4}};
 
-static cnnbn_status same_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
-{
-    (void)layer, (void)n_in;
-    *out = *in;
-    return CNNBN_OK;
-}
-
 static int activation_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
                             const cnnbn_shape *in_shapes, cnnbn_shape out_shape)
 {
@@ -71,11 +64,11 @@ static int softmax_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, c
     return b->ops->softmax(b, in[0]);
 }
 
-const cnnbn_layer_type cnnbn__layer_activation = {"Activation", "activation", activation_args, 1, 1, 1,
-                                                  same_shape,   NULL,         activation_lower};
-const cnnbn_layer_type cnnbn__layer_relu = {"ReLU", "re_lu", relu_args, 3, 1, 1, same_shape, NULL, relu_lower};
-const cnnbn_layer_type cnnbn__layer_leaky_relu = {"LeakyReLU", "leaky_re_lu", leaky_args, 1,          1,
-                                                  1,           same_shape,    NULL,       leaky_lower};
-const cnnbn_layer_type cnnbn__layer_elu = {"ELU", "elu", elu_args, 1, 1, 1, same_shape, NULL, elu_lower};
+const cnnbn_layer_type cnnbn__layer_activation = {"Activation",      "activation", activation_args, 1, 1, 1,
+                                                  cnnbn__same_shape, NULL,         activation_lower};
+const cnnbn_layer_type cnnbn__layer_relu = {"ReLU", "re_lu", relu_args, 3, 1, 1, cnnbn__same_shape, NULL, relu_lower};
+const cnnbn_layer_type cnnbn__layer_leaky_relu = {"LeakyReLU", "leaky_re_lu",     leaky_args, 1,          1,
+                                                  1,           cnnbn__same_shape, NULL,       leaky_lower};
+const cnnbn_layer_type cnnbn__layer_elu = {"ELU", "elu", elu_args, 1, 1, 1, cnnbn__same_shape, NULL, elu_lower};
 const cnnbn_layer_type cnnbn__layer_softmax = {"Softmax",     "softmax", softmax_args, 1, 1, 1,
                                                softmax_shape, NULL,      softmax_lower};

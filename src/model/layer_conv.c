@@ -55,12 +55,6 @@ static cnnbn_status conv_shape(const cnnbn_layer *layer, int n_in, const cnnbn_s
     return CNNBN_OK;
 }
 
-static int fan(int r, int s, int channels)
-{
-    double product = (double)r * s * channels;
-    return product < 2e9 ? r * s * channels : 2000000000; /* such a weight is refused anyway */
-}
-
 static cnnbn_status bias_param(const cnnbn_layer *layer, cnnbn_model *model, int layer_index, int K)
 {
     if (!cnnbn__arg_int(layer, "use_bias")) return CNNBN_OK;
@@ -75,8 +69,8 @@ static cnnbn_status conv_params(const cnnbn_layer *layer, const cnnbn_shape *in,
     int K = cnnbn__arg_int(layer, "filters"), C = in->dim[2] / cnnbn__arg_int(layer, "groups");
     const int dim[4] = {k[0], k[1], C, K};
     CNNBN_TRY(cnnbn_model_add_param(model, layer_index, "kernel", 4, dim, 1, 1,
-                                    cnnbn_layer_arg(layer, "kernel_initializer")->init, fan(k[0], k[1], C),
-                                    fan(k[0], k[1], K)));
+                                    cnnbn_layer_arg(layer, "kernel_initializer")->init, cnnbn__fan(k[0], k[1], C),
+                                    cnnbn__fan(k[0], k[1], K)));
     return bias_param(layer, model, layer_index, K);
 }
 
@@ -117,8 +111,8 @@ static cnnbn_status depthwise_params(const cnnbn_layer *layer, const cnnbn_shape
     int C = in->dim[2], M = cnnbn__arg_int(layer, "depth_multiplier");
     const int dim[4] = {k[0], k[1], C, M};
     CNNBN_TRY(cnnbn_model_add_param(model, layer_index, "depthwise_kernel", 4, dim, 1, 1,
-                                    cnnbn_layer_arg(layer, "depthwise_initializer")->init, fan(k[0], k[1], C),
-                                    fan(k[0], k[1], M)));
+                                    cnnbn_layer_arg(layer, "depthwise_initializer")->init, cnnbn__fan(k[0], k[1], C),
+                                    cnnbn__fan(k[0], k[1], M)));
     return bias_param(layer, model, layer_index, C * M);
 }
 

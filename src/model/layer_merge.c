@@ -4,26 +4,11 @@
 
 static const cnnbn_arg_spec concat_args[] = {{"axis", CNNBN_ARG_INT, 0, "-1", NULL, -4, 4}};
 
-static int same_but_last(cnnbn_shape a, cnnbn_shape b, int n_last)
-{
-    if (a.rank != b.rank) return 0;
-    for (int d = 0; d < a.rank - n_last; d++)
-        if (a.dim[d] != b.dim[d]) return 0;
-    return 1;
-}
-
-static cnnbn_status unlike(cnnbn_shape a, cnnbn_shape b, const char *expected)
-{
-    char x[48], y[48];
-    return cnnbn_error(CNNBN_ERR_MODEL, "inputs %s and %s do not meet; %s", cnnbn_shape_text(a, x, sizeof x),
-                       cnnbn_shape_text(b, y, sizeof y), expected);
-}
-
 static cnnbn_status add_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
 {
     (void)layer;
     for (int i = 1; i < n_in; i++)
-        if (!same_but_last(in[0], in[i], 0)) return unlike(in[0], in[i], "they must be equal");
+        if (!cnnbn__same_dims(in[0], in[i], 0)) return cnnbn__unlike(in[0], in[i], "they must be equal");
     *out = in[0];
     return CNNBN_OK;
 }
@@ -34,7 +19,8 @@ static cnnbn_status concat_shape(const cnnbn_layer *layer, int n_in, const cnnbn
     int last = in[0].rank - 1;
     long long channels = 0; /* at most 64 ints */
     for (int i = 0; i < n_in; i++) {
-        if (!same_but_last(in[0], in[i], 1)) return unlike(in[0], in[i], "all but the last dimension must be equal");
+        if (!cnnbn__same_dims(in[0], in[i], 1))
+            return cnnbn__unlike(in[0], in[i], "all but the last dimension must be equal");
         channels += in[i].dim[last];
     }
     if (channels > (1 << 30))

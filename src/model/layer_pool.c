@@ -1,4 +1,4 @@
-/* MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D. */
+/* MaxPooling2D, AveragePooling2D, GlobalMaxPooling2D, GlobalAveragePooling2D. */
 #include "internal.h"
 #include "layer_types.h"
 
@@ -69,3 +69,23 @@ const cnnbn_layer_type cnnbn__layer_average_pooling2d = {
     "AveragePooling2D", "average_pooling2d", pool_args, 3, 1, 1, pool_shape, NULL, average_lower};
 const cnnbn_layer_type cnnbn__layer_global_average_pooling2d = {
     "GlobalAveragePooling2D", "global_average_pooling2d", global_args, 1, 1, 1, global_shape, NULL, global_lower};
+
+/* A window as large as the image. */
+static int global_max_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
+                            const cnnbn_shape *in_shapes, cnnbn_shape out_shape)
+{
+    (void)layer, (void)n_in;
+    const cnnbn_window w = {.R = in_shapes[0].dim[0],
+                            .S = in_shapes[0].dim[1],
+                            .stride_h = 1,
+                            .stride_w = 1,
+                            .dil_h = 1,
+                            .dil_w = 1,
+                            .P = 1,
+                            .Q = 1};
+    int y = b->ops->maxpool(b, in[0], &w);
+    return out_shape.rank == 3 ? y : b->ops->reshape(b, y, out_shape);
+}
+
+const cnnbn_layer_type cnnbn__layer_global_max_pooling2d = {
+    "GlobalMaxPooling2D", "global_max_pooling2d", global_args, 1, 1, 1, global_shape, NULL, global_max_lower};

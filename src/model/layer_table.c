@@ -21,7 +21,7 @@ const cnnbn_layer_type *cnnbn_layer_type_find(const char *name)
 
 cnnbn_status cnnbn__find_type(const char *name, const cnnbn_layer_type **out)
 {
-    char known[500] = "";
+    char known[1500] = "";
     *out = cnnbn_layer_type_find(name);
     if (*out) return CNNBN_OK;
     if (strcmp(name, "Sequential") == 0 || strcmp(name, "Functional") == 0 || strcmp(name, "Model") == 0)

@@ -95,6 +95,50 @@ cnnbn_status cnnbn__need_image(cnnbn_shape in)
                        cnnbn_shape_text(in, text, sizeof text));
 }
 
+cnnbn_status cnnbn__need_sequence(cnnbn_shape in)
+{
+    char text[48];
+    if (in.rank == 2) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_MODEL, "expects an input of (length, channels), found %s; Reshape can give it one",
+                       cnnbn_shape_text(in, text, sizeof text));
+}
+
+cnnbn_status cnnbn__window_1d(cnnbn_window *window, cnnbn_shape in, int size, int stride, int dilation, int same)
+{
+    CNNBN_TRY(cnnbn__need_sequence(in));
+    const cnnbn_shape row = {3, {1, in.dim[0], in.dim[1]}};
+    const int sizes[2] = {1, size}, strides[2] = {1, stride}, dilations[2] = {1, dilation};
+    return cnnbn_window_fill(window, row, sizes, strides, dilations, same);
+}
+
+cnnbn_status cnnbn__same_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
+{
+    (void)layer, (void)n_in;
+    *out = *in;
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn__unlike(cnnbn_shape a, cnnbn_shape b, const char *expected)
+{
+    char x[48], y[48];
+    return cnnbn_error(CNNBN_ERR_MODEL, "inputs %s and %s do not meet; %s", cnnbn_shape_text(a, x, sizeof x),
+                       cnnbn_shape_text(b, y, sizeof y), expected);
+}
+
+int cnnbn__same_dims(cnnbn_shape a, cnnbn_shape b, int n_last)
+{
+    if (a.rank != b.rank) return 0;
+    for (int d = 0; d < a.rank - n_last; d++)
+        if (a.dim[d] != b.dim[d]) return 0;
+    return 1;
+}
+
+int cnnbn__fan(int r, int s, int channels)
+{
+    double product = (double)r * s * channels;
+    return product < 2e9 ? r * s * channels : 2000000000; /* such a weight is refused anyway */
+}
+
 cnnbn_status cnnbn__need_last_axis(const cnnbn_layer *layer, cnnbn_shape in)
 {
     int value = cnnbn__arg_int(layer, "axis");

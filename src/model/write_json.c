@@ -71,7 +71,11 @@ static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnn
     case CNNBN_ARG_INITIALIZER:
         write_init(text, &arg->init, keras);
         break;
+    case CNNBN_ARG_BORDER:
+        cnnbn__text_add(text, "[[%d, %d], [%d, %d]]", arg->i[0], arg->i[1], arg->i[2], arg->i[3]);
+        break;
     case CNNBN_ARG_SHAPE:
+    case CNNBN_ARG_AXES:
         for (int d = 0; d < arg->shape.rank; d++) cnnbn__text_add(text, "%s%d", d ? ", " : "[", arg->shape.dim[d]);
         cnnbn__text_add(text, "]");
         break;
@@ -81,8 +85,12 @@ static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnn
 /* Layers whose data_format Keras takes from the user's own ~/.keras/keras.json when the file does not state it. */
 static int has_data_format(const cnnbn_layer_type *type)
 {
-    return strcmp(type->name, "Flatten") == 0 || strcmp(type->name, "GlobalAveragePooling2D") == 0 ||
-           cnnbn__arg_find(type, "kernel_size") || cnnbn__arg_find(type, "pool_size");
+    static const char *const names[] = {"Flatten",    "UpSampling2D",     "ZeroPadding2D",
+                                        "Cropping2D", "SpatialDropout2D", NULL};
+    for (int i = 0; names[i]; i++)
+        if (strcmp(type->name, names[i]) == 0) return 1;
+    return strncmp(type->name, "Global", 6) == 0 || cnnbn__arg_find(type, "kernel_size") ||
+           cnnbn__arg_find(type, "pool_size");
 }
 
 void cnnbn__write_args(cnnbn__text *text, const cnnbn_layer *layer, int keras, int first)

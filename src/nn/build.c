@@ -2,19 +2,7 @@
 #include <string.h>
 
 #include "cnnbn/memory.h"
-#include "ir.h"
-
-typedef struct net_builder {
-    cnnbn_builder base; /* first: layers see this */
-    cnnbn_net *net;
-    int layer;
-    cnnbn_status status;
-} net_builder;
-
-static net_builder *self_of(cnnbn_builder *b)
-{
-    return (net_builder *)(void *)b;
-}
+#include "builder.h"
 
 int cnnbn__is_linear(cnnbn_activation act)
 {
@@ -36,7 +24,7 @@ static cnnbn_status grow(void **array, int count, int *capacity, size_t elem_byt
 }
 
 /* A failure keeps the builder going with value 0; the first one is reported at the end. */
-static int failed(net_builder *b, cnnbn_status status)
+int cnnbn__builder_failed(net_builder *b, cnnbn_status status)
 {
     if (b->status == CNNBN_OK) b->status = status;
     return 0;
@@ -49,7 +37,7 @@ static int new_value(net_builder *b, cnnbn_shape shape, int producer)
     cnnbn_status status =
         grow(&values, net->n_graph_values, &net->graph_values_cap, sizeof(value), "values of the net");
     net->graph_values = values;
-    if (status != CNNBN_OK) return failed(b, status);
+    if (status != CNNBN_OK) return cnnbn__builder_failed(b, status);
     value *v = &net->graph_values[net->n_graph_values];
     memset(v, 0, sizeof *v);
     v->shape = shape;
@@ -59,7 +47,7 @@ static int new_value(net_builder *b, cnnbn_shape shape, int producer)
     return net->n_graph_values++;
 }
 
-static op *new_op(net_builder *b, op_kind kind, int n_in, const int *in, cnnbn_shape out_shape)
+op *cnnbn__builder_op(net_builder *b, op_kind kind, int n_in, const int *in, cnnbn_shape out_shape)
 {
     static op spare; /* where a failed builder writes */
     cnnbn_net *net = b->net;
@@ -70,7 +58,7 @@ static op *new_op(net_builder *b, op_kind kind, int n_in, const int *in, cnnbn_s
     if (status == CNNBN_OK)
         status = cnnbn_alloc_array((size_t)(n_in ? n_in : 1), sizeof(int), "inputs of an operation", &inputs);
     if (status != CNNBN_OK) {
-        (void)failed(b, status);
+        (void)cnnbn__builder_failed(b, status);
         return &spare;
     }
     op *o = &net->ops[net->n_ops];
@@ -90,7 +78,7 @@ static op *new_op(net_builder *b, op_kind kind, int n_in, const int *in, cnnbn_s
     return o;
 }
 
-static cnnbn_shape shape_hwc(int h, int w, int c)
+cnnbn_shape cnnbn__shape_hwc(int h, int w, int c)
 {
     return (cnnbn_shape){3, {h, w, c}};
 }
@@ -103,7 +91,7 @@ static void extents(cnnbn_shape shape, int *h, int *w, int *c)
     *c = shape.dim[shape.rank - 1];
 }
 
-static cnnbn_shape shape_of(net_builder *b, int v)
+cnnbn_shape cnnbn__builder_shape(net_builder *b, int v)
 {
     return b->net->graph_values[v].shape;
 }
@@ -126,12 +114,19 @@ static void set_window(op *o, const cnnbn_window *win, cnnbn_shape in, int filte
     g->groups = groups;
 }
 
+/* A window over (length, channels) has one row. */
+static cnnbn_shape window_shape(cnnbn_shape in, const cnnbn_window *win, int channels)
+{
+    if (in.rank == 2) return (cnnbn_shape){2, {win->Q, channels, 0}};
+    return cnnbn__shape_hwc(win->P, win->Q, channels);
+}
+
 static int build_conv2d(cnnbn_builder *base, int x, const cnnbn_window *win, int filters, int groups, int kernel,
                         int bias)
 {
-    net_builder *b = self_of(base);
-    cnnbn_shape in = shape_of(b, x);
-    op *o = new_op(b, OP_CONV, 1, &x, shape_hwc(win->P, win->Q, filters));
+    net_builder *b = cnnbn__builder_self(base);
+    cnnbn_shape in = cnnbn__builder_shape(b, x);
+    op *o = cnnbn__builder_op(b, OP_CONV, 1, &x, window_shape(in, win, filters));
     set_window(o, win, in, filters, groups);
     o->kernel = kernel;
     o->bias = bias;
@@ -140,7 +135,7 @@ static int build_conv2d(cnnbn_builder *base, int x, const cnnbn_window *win, int
 
 static int build_dense(cnnbn_builder *base, int x, int units, int kernel, int bias)
 {
-    op *o = new_op(self_of(base), OP_DENSE, 1, &x, (cnnbn_shape){1, {units}});
+    op *o = cnnbn__builder_op(cnnbn__builder_self(base), OP_DENSE, 1, &x, (cnnbn_shape){1, {units}});
     o->kernel = kernel;
     o->bias = bias;
     return o->out;
@@ -149,14 +144,14 @@ static int build_dense(cnnbn_builder *base, int x, int units, int kernel, int bi
 static int build_batchnorm(cnnbn_builder *base, int x, int gamma, int beta, int moving_mean, int moving_variance,
                            double momentum, double epsilon, int frozen, int unbiased)
 {
-    net_builder *b = self_of(base);
+    net_builder *b = cnnbn__builder_self(base);
     cnnbn_net *net = b->net;
-    cnnbn_shape shape = shape_of(b, x);
-    op *o = new_op(b, OP_BN, 1, &x, shape);
+    cnnbn_shape shape = cnnbn__builder_shape(b, x);
+    op *o = cnnbn__builder_op(b, OP_BN, 1, &x, shape);
     void *bns = net->bns;
     cnnbn_status status = grow(&bns, net->n_bns, &net->bns_cap, sizeof(bn_state), "batch norms of the net");
     net->bns = bns;
-    if (status != CNNBN_OK) return failed(b, status);
+    if (status != CNNBN_OK) return cnnbn__builder_failed(b, status);
     bn_state *bn = &net->bns[net->n_bns];
     memset(bn, 0, sizeof *bn);
     bn->op = net->n_ops - 1;
@@ -178,45 +173,45 @@ static int build_batchnorm(cnnbn_builder *base, int x, int gamma, int beta, int 
 
 static int build_activation(cnnbn_builder *base, int x, cnnbn_activation act)
 {
-    net_builder *b = self_of(base);
+    net_builder *b = cnnbn__builder_self(base);
     if (cnnbn__is_linear(act)) return x;
-    op *o = new_op(b, OP_ACT, 1, &x, shape_of(b, x));
+    op *o = cnnbn__builder_op(b, OP_ACT, 1, &x, cnnbn__builder_shape(b, x));
     o->act = act;
     return o->out;
 }
 
 static int build_softmax(cnnbn_builder *base, int x)
 {
-    net_builder *b = self_of(base);
-    return new_op(b, OP_SOFTMAX, 1, &x, shape_of(b, x))->out;
+    net_builder *b = cnnbn__builder_self(base);
+    return cnnbn__builder_op(b, OP_SOFTMAX, 1, &x, cnnbn__builder_shape(b, x))->out;
 }
 
 static int build_pool(net_builder *b, op_kind kind, int x, const cnnbn_window *win)
 {
-    cnnbn_shape in = shape_of(b, x);
+    cnnbn_shape in = cnnbn__builder_shape(b, x);
     int channels = in.dim[in.rank - 1];
-    op *o = new_op(b, kind, 1, &x, shape_hwc(win->P, win->Q, channels));
+    op *o = cnnbn__builder_op(b, kind, 1, &x, window_shape(in, win, channels));
     set_window(o, win, in, channels, 1);
     return o->out;
 }
 
 static int build_maxpool(cnnbn_builder *base, int x, const cnnbn_window *win)
 {
-    return build_pool(self_of(base), OP_MAXPOOL, x, win);
+    return build_pool(cnnbn__builder_self(base), OP_MAXPOOL, x, win);
 }
 
 static int build_avgpool(cnnbn_builder *base, int x, const cnnbn_window *win)
 {
-    return build_pool(self_of(base), OP_AVGPOOL, x, win);
+    return build_pool(cnnbn__builder_self(base), OP_AVGPOOL, x, win);
 }
 
 static int build_global_avgpool(cnnbn_builder *base, int x, int keepdims)
 {
-    net_builder *b = self_of(base);
-    cnnbn_shape in = shape_of(b, x);
+    net_builder *b = cnnbn__builder_self(base);
+    cnnbn_shape in = cnnbn__builder_shape(b, x);
     int h, w, c;
     extents(in, &h, &w, &c);
-    op *o = new_op(b, OP_GAP, 1, &x, keepdims ? shape_hwc(1, 1, c) : (cnnbn_shape){1, {c}});
+    op *o = cnnbn__builder_op(b, OP_GAP, 1, &x, keepdims ? cnnbn__shape_hwc(1, 1, c) : (cnnbn_shape){1, {c}});
     o->conv.H = h;
     o->conv.W = w;
     o->conv.C = c;
@@ -225,9 +220,9 @@ static int build_global_avgpool(cnnbn_builder *base, int x, int keepdims)
 
 static int build_dropout(cnnbn_builder *base, int x, double rate)
 {
-    net_builder *b = self_of(base);
+    net_builder *b = cnnbn__builder_self(base);
     if (rate <= 0) return x;
-    op *o = new_op(b, OP_DROPOUT, 1, &x, shape_of(b, x));
+    op *o = cnnbn__builder_op(b, OP_DROPOUT, 1, &x, cnnbn__builder_shape(b, x));
     o->rate = (float)rate;
     for (int i = 0; i < b->net->n_ops - 1; i++)
         o->use += b->net->ops[i].kind == OP_DROPOUT && b->net->ops[i].layer == o->layer;
@@ -236,27 +231,27 @@ static int build_dropout(cnnbn_builder *base, int x, double rate)
 
 static int build_reshape(cnnbn_builder *base, int x, cnnbn_shape shape)
 {
-    return new_op(self_of(base), OP_RESHAPE, 1, &x, shape)->out;
+    return cnnbn__builder_op(cnnbn__builder_self(base), OP_RESHAPE, 1, &x, shape)->out;
 }
 
 static int build_add(cnnbn_builder *base, int n, const int *x)
 {
-    net_builder *b = self_of(base);
-    return n == 1 ? x[0] : new_op(b, OP_ADD, n, x, shape_of(b, x[0]))->out;
+    net_builder *b = cnnbn__builder_self(base);
+    return n == 1 ? x[0] : cnnbn__builder_op(b, OP_ADD, n, x, cnnbn__builder_shape(b, x[0]))->out;
 }
 
 static int build_concat(cnnbn_builder *base, int n, const int *x)
 {
-    net_builder *b = self_of(base);
+    net_builder *b = cnnbn__builder_self(base);
     if (n == 1) return x[0];
-    cnnbn_shape shape = shape_of(b, x[0]);
+    cnnbn_shape shape = cnnbn__builder_shape(b, x[0]);
     int channels = 0;
     for (int i = 0; i < n; i++) {
-        cnnbn_shape s = shape_of(b, x[i]);
+        cnnbn_shape s = cnnbn__builder_shape(b, x[i]);
         channels += s.dim[s.rank - 1];
     }
     shape.dim[shape.rank - 1] = channels;
-    return new_op(b, OP_CONCAT, n, x, shape)->out;
+    return cnnbn__builder_op(b, OP_CONCAT, n, x, shape)->out;
 }
 
 static const cnnbn_builder_ops builder_ops = {
@@ -272,6 +267,16 @@ static const cnnbn_builder_ops builder_ops = {
     .reshape = build_reshape,
     .add = build_add,
     .concat = build_concat,
+    .pad = cnnbn__build_pad,
+    .upsample = cnnbn__build_upsample,
+    .affine = cnnbn__build_affine,
+    .multiply = cnnbn__build_multiply,
+    .maximum = cnnbn__build_maximum,
+    .prelu = cnnbn__build_prelu,
+    .normalize = cnnbn__build_normalize,
+    .unit_normalize = cnnbn__build_unit_normalize,
+    .channel_dropout = cnnbn__build_channel_dropout,
+    .noise = cnnbn__build_noise,
 };
 
 /* The loss is computed from logits: the output must be a softmax, which then is not computed in training, or linear (its
@@ -312,7 +317,7 @@ cnnbn_status cnnbn__net_build(cnnbn_net *net)
     void *memory;
     CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_calls, sizeof(int), "values of calls", &memory));
     int *value_of = memory;
-    value_of[0] = new_op(&b, OP_INPUT, 0, NULL, model->calls[0].shape)->out;
+    value_of[0] = cnnbn__builder_op(&b, OP_INPUT, 0, NULL, model->calls[0].shape)->out;
     for (int i = 1; i < model->n_calls && b.status == CNNBN_OK; i++) {
         const cnnbn_call *call = &model->calls[i];
         if (call->layer < 0) { /* an InputLayer written out: the input itself */

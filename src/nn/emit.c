@@ -4,6 +4,7 @@
 
 #include "cnnbn/memory.h"
 #include "ir.h"
+#include "plain.h"
 
 typedef struct emitter {
     cnnbn_net *net;
@@ -111,7 +112,7 @@ static void emit_forward(emitter *e, int index)
         [OP_INPUT] = I_INPUT,   [OP_CONV] = I_CONV_FWD,   [OP_DENSE] = I_DENSE_FWD,     [OP_BN] = I_BN_APPLY,
         [OP_ACT] = I_ACT_FWD,   [OP_SOFTMAX] = I_SOFTMAX, [OP_MAXPOOL] = I_MAXPOOL_FWD, [OP_AVGPOOL] = I_AVGPOOL_FWD,
         [OP_GAP] = I_GAP_FWD,   [OP_DROPOUT] = I_DROPOUT, [OP_RESHAPE] = I_KIND_COUNT,  [OP_ADD] = I_SUM,
-        [OP_CONCAT] = I_CONCAT,
+        [OP_CONCAT] = I_CONCAT, [OP_PLAIN] = I_PLAIN_FWD,
     };
     cnnbn_net *net = e->net;
     const op *o = &net->ops[index];
@@ -126,7 +127,7 @@ static void emit_forward(emitter *e, int index)
         emit_forward_bn(e, index);
         return;
     }
-    if (o->kind == OP_DROPOUT && !e->prog->training) { /* active in training only */
+    if (cnnbn__op_is_training_only(o) && !e->prog->training) { /* active in training only */
         e->fwd[o->out] = in[0];
         return;
     }
@@ -284,6 +285,26 @@ static void backward_simple(emitter *e, int index, int gradient)
     contribute(e, x, dx);
 }
 
+static void backward_plain(emitter *e, int index, int gradient)
+{
+    cnnbn_net *net = e->net;
+    const op *o = &net->ops[index];
+    const plain_type *type = &cnnbn__plain_types[o->plain.kind];
+    for (int which = 0; which < o->n_in; which++) {
+        int wants_data = e->need[o->in[which]], wants_weights = which == 0 && op_is_trained(net, o);
+        if (!wants_data && !wants_weights) continue;
+        if (!type->backward) {
+            contribute(e, o->in[which], gradient);
+            continue;
+        }
+        int in[4] = {gradient}, n_in = 1;
+        for (int k = 0; k < o->n_in && type->keeps_x; k++) in[n_in++] = e->fwd[o->in[k]];
+        int dx = wants_data ? new_value(e, net->graph_values[o->in[which]].shape, -1) : -1;
+        emit(e, I_PLAIN_BWD, index, n_in, in, dx)->which = which;
+        if (wants_data) contribute(e, o->in[which], dx);
+    }
+}
+
 static void backward(emitter *e, int index)
 {
     const op *o = &e->net->ops[index];
@@ -299,6 +320,9 @@ static void backward(emitter *e, int index)
         break;
     case OP_CONCAT:
         backward_concat(e, index, gradient);
+        break;
+    case OP_PLAIN:
+        backward_plain(e, index, gradient);
         break;
     case OP_ADD:
         for (int k = 0; k < o->n_in; k++) contribute(e, o->in[k], gradient);

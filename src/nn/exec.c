@@ -147,23 +147,25 @@ static void join_sums(cnnbn_net *net, const net_level *lv)
                lv->payload * sizeof(double));
 }
 
-/* Weight gradients of the level's convolutions from the stacks to the rank's entries of the slab. */
+/* Weight gradients of the level's instructions from the stacks to the rank's entries of the slab. */
 static void copy_gradients(cnnbn_net *net, const program *prog, const net_level *lv)
 {
     for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
         const instr *in = &prog->instrs[i];
-        if (in->kind != I_CONV_BWD) continue;
+        if (in->kind != I_CONV_BWD && (in->kind != I_PLAIN_BWD || in->which > 0)) continue;
         const op *o = &net->ops[in->op];
-        const cnnbn_param *kernel = &net->model->params[o->kernel];
-        if (!kernel->trainable) continue;
-        for (int e = 0; e < net->n_copies; e++) {
-            const float *entry = net->threads[net->copies[e].thread].stack +
-                                 (size_t)net->copies[e].entry * lv->stack_floats + in->stack_offset;
-            float *grads = net->grads + (size_t)e * net->grad_stride;
-            memcpy(grads + o->kernel_grad, entry, kernel->count * sizeof(float));
-            if (o->bias >= 0)
-                memcpy(grads + o->bias_grad, entry + (kernel->count + 15) / 16 * 16,
-                       net->model->params[o->bias].count * sizeof(float));
+        const int params[2] = {o->kernel, o->bias};
+        const size_t offsets[2] = {o->kernel_grad, o->bias_grad};
+        size_t from = in->stack_offset;
+        for (int k = 0; k < 2; k++) {
+            if (params[k] < 0) continue;
+            const cnnbn_param *p = &net->model->params[params[k]];
+            for (int e = 0; e < net->n_copies && p->trainable; e++)
+                memcpy(net->grads + (size_t)e * net->grad_stride + offsets[k],
+                       net->threads[net->copies[e].thread].stack + (size_t)net->copies[e].entry * lv->stack_floats +
+                           from,
+                       p->count * sizeof(float));
+            from += (p->count + 15) / 16 * 16;
         }
     }
 }

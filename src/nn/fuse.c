@@ -1,5 +1,6 @@
 /* Fusion by rule over the graph:
  *
+ * - PAD with zeros whose consumers are all CONV: their own padding.
  * - CONV or DENSE, then ACT (the only consumer, derivative known from the output): the activation becomes the epilogue.
  * - BN [, ADD of two] [, ACT], each the only consumer: one operation z = act(affine(x) + add).
  * - BN without an add whose consumers are all CONV or DENSE (a RESHAPE may stand between): never written; its consumers
@@ -137,8 +138,52 @@ static void make_prologues(cnnbn_net *net)
     }
 }
 
+/* Zeros in front of and behind one axis as a window's padding: no window may lie in them alone. */
+static int axis_takes(int size, int window, int dil, int stride, int n_out, int pad, int front, int behind)
+{
+    return front >= 0 && behind >= 0 && pad + front <= (window - 1) * dil && (n_out - 1) * stride - pad - front < size;
+}
+
+static int takes_padding(const op *conv, const op *pad, cnnbn_shape in, cnnbn_shape out)
+{
+    const cnnbn_conv_geom *g = &conv->conv;
+    int top = pad->plain.top, left = pad->plain.left;
+    return conv->kind == OP_CONV && in.rank == 3 &&
+           axis_takes(in.dim[0], g->R, g->dil_h, g->stride_h, g->P, g->pad_top, top, out.dim[0] - in.dim[0] - top) &&
+           axis_takes(in.dim[1], g->S, g->dil_w, g->stride_w, g->Q, g->pad_left, left, out.dim[1] - in.dim[1] - left);
+}
+
+static void fold_padding(cnnbn_net *net, int index)
+{
+    op *pad = &net->ops[index];
+    int x = pad->in[0], v = pad->out, n = 0;
+    cnnbn_shape in = net->graph_values[x].shape;
+    for (int i = index + 1; i < net->n_ops; i++)
+        for (int k = 0; k < net->ops[i].n_in; k++)
+            if (net->ops[i].in[k] == v) n += takes_padding(&net->ops[i], pad, in, net->graph_values[v].shape);
+    if (!n || n != net->graph_values[v].n_uses) return;
+    for (int i = index + 1; i < net->n_ops; i++) {
+        op *o = &net->ops[i];
+        if (o->kind != OP_CONV || o->in[0] != v) continue;
+        o->in[0] = x;
+        o->conv.H = in.dim[0];
+        o->conv.W = in.dim[1];
+        o->conv.pad_top += pad->plain.top;
+        o->conv.pad_left += pad->plain.left;
+    }
+    net->graph_values[x].n_uses += n - 1;
+    pad->dead = 1;
+}
+
+static void fold_paddings(cnnbn_net *net)
+{
+    for (int i = 0; i < net->n_ops; i++)
+        if (net->ops[i].kind == OP_PLAIN && net->ops[i].plain.kind == PLAIN_PAD) fold_padding(net, i);
+}
+
 void cnnbn__net_fuse(cnnbn_net *net)
 {
+    fold_paddings(net);
     fuse_activations(net);
     fuse_batchnorms(net);
     make_prologues(net);

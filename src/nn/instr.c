@@ -1,10 +1,10 @@
 /* What an instruction does on a unit. */
 #include <string.h>
 
-#include "cnnbn/rng.h"
 #include "ir.h"
+#include "plain.h"
 
-static float *at(const work_unit *u, int v)
+float *cnnbn__instr_array(const work_unit *u, int v)
 {
     int root = cnnbn__value_root(u->prog, v);
     const value *val = &u->prog->values[root];
@@ -12,7 +12,12 @@ static float *at(const work_unit *u, int v)
     return u->thread->scratch + val->offset;
 }
 
-static const float *weight(const cnnbn_net *net, int param)
+static float *at(const work_unit *u, int v)
+{
+    return cnnbn__instr_array(u, v);
+}
+
+const float *cnnbn__weight(const cnnbn_net *net, int param)
 {
     if (param < 0) return NULL;
     const float *slab = net->model->params[param].trainable ? net->weights : net->state;
@@ -64,9 +69,9 @@ static void run_conv_fwd(const work_unit *u, const instr *in)
         .run = u->run,
         .x = at(u, in->in[0]),
         .in = prologue_of(net, o),
-        .w = weight(net, o->kernel),
+        .w = cnnbn__weight(net, o->kernel),
         .prepared = net->prepared + u->prog->fwd_prepared[o->conv_plan],
-        .bias = weight(net, o->bias),
+        .bias = cnnbn__weight(net, o->bias),
         .act = o->act,
         .y = at(u, in->out),
         .workspace = u->thread->workspace,
@@ -93,7 +98,7 @@ static void run_conv_bwd(const work_unit *u, const instr *in)
         .x = at(u, in->in[0]),
         .in = prologue_of(net, o),
         .dy = at(u, in->in[1]),
-        .w = weight(net, o->kernel),
+        .w = cnnbn__weight(net, o->kernel),
         .prepared = net->prepared + u->prog->bwd_prepared[o->conv_plan],
         .dx = in->out >= 0 ? at(u, in->out) : NULL,
         .dw = wants_dw ? stack : NULL,
@@ -113,9 +118,9 @@ static void run_dense_fwd(const work_unit *u, const instr *in)
         .run = u->run,
         .x = at(u, in->in[0]),
         .in = prologue_of(net, o),
-        .w = weight(net, o->kernel),
+        .w = cnnbn__weight(net, o->kernel),
         .prepared = net->prepared + u->prog->dense_prepared[o->dense_plan],
-        .bias = weight(net, o->bias),
+        .bias = cnnbn__weight(net, o->bias),
         .act = o->act,
         .y = at(u, in->out),
         .workspace = u->thread->workspace,
@@ -130,7 +135,7 @@ static void run_dense_bwd_data(const work_unit *u, const instr *in)
     cnnbn_dense_bwd_data args = {
         .run = u->run,
         .dy = at(u, in->in[0]),
-        .w = weight(net, o->kernel),
+        .w = cnnbn__weight(net, o->kernel),
         .prepared = net->prepared + u->prog->dense_prepared[o->dense_plan],
         .dx = at(u, in->out),
         .workspace = u->thread->workspace,
@@ -148,7 +153,7 @@ static void run_dense_bn(const work_unit *u, const instr *in)
     cnnbn_dense_bwd_bn args = {
         .run = u->run,
         .dy = at(u, in->in[0]),
-        .w = weight(net, o->kernel),
+        .w = cnnbn__weight(net, o->kernel),
         .prepared = net->prepared + u->prog->dense_prepared[o->dense_plan],
         .x = at(u, in->in[1]),
         .in = cnnbn__bn_prologue(bn),
@@ -293,15 +298,20 @@ static void run_pool(const work_unit *u, const instr *in)
     }
 }
 
-/* The key of a sample's mask: (seed, epoch, sample, layer and which use of it); forward and backward draw the same. */
+/* Forward and backward draw the same. */
+const uint64_t *cnnbn__sample_keys(const work_unit *u, const op *o, cnnbn_rng_use use)
+{
+    for (int i = 0; i < u->n; i++)
+        u->thread->keys[i] =
+            cnnbn_rng_key(u->net->config.seed, use, u->epoch, u->ids[i], (uint64_t)o->layer | (uint64_t)o->use << 32);
+    return u->thread->keys;
+}
+
 static void run_dropout(const work_unit *u, const instr *in)
 {
     const op *o = &u->net->ops[in->op];
-    for (int i = 0; i < u->n; i++)
-        u->thread->keys[i] = cnnbn_rng_key(u->net->config.seed, CNNBN_RNG_DROPOUT, u->epoch, u->ids[i],
-                                           (uint64_t)o->layer | (uint64_t)o->use << 32);
-    u->net->kernels->dropout(u->n, u->prog->values[in->out].count, o->rate, u->thread->keys, at(u, in->in[0]),
-                             at(u, in->out));
+    u->net->kernels->dropout(u->n, u->prog->values[in->out].count, o->rate, cnnbn__sample_keys(u, o, CNNBN_RNG_DROPOUT),
+                             at(u, in->in[0]), at(u, in->out));
 }
 
 static void run_loss(const work_unit *u, const instr *in)
@@ -385,6 +395,12 @@ void cnnbn__run_instr(const work_unit *u, const instr *in)
     case I_LOSS:
         run_loss(u, in);
         break;
+    case I_PLAIN_FWD:
+        cnnbn__plain_forward(u, in);
+        break;
+    case I_PLAIN_BWD:
+        cnnbn__plain_backward(u, in);
+        break;
     case I_DENSE_BWD_WEIGHTS: /* solo */
     case I_KIND_COUNT:
         break;
@@ -442,6 +458,8 @@ const char *cnnbn__instr_name(instr_kind kind)
         [I_AVGPOOL_BWD] = "backward",
         [I_GAP_BWD] = "backward",
         [I_UNCONCAT] = "backward",
+        [I_PLAIN_FWD] = "forward",
+        [I_PLAIN_BWD] = "backward",
     };
     return names[kind];
 }

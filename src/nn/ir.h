@@ -11,6 +11,7 @@
 
 #include "cnnbn/layer.h"
 #include "cnnbn/net.h"
+#include "cnnbn/rng.h"
 
 typedef enum op_kind {
     OP_INPUT,
@@ -25,8 +26,36 @@ typedef enum op_kind {
     OP_DROPOUT,
     OP_RESHAPE,
     OP_ADD,
-    OP_CONCAT
+    OP_CONCAT,
+    OP_PLAIN /* plain.h */
 } op_kind;
+
+/* Operations that are one instruction forward and one backward for each input: plain.c. */
+typedef enum plain_kind {
+    PLAIN_PAD,
+    PLAIN_UPSAMPLE,
+    PLAIN_AFFINE,
+    PLAIN_MULTIPLY,
+    PLAIN_CHANNEL_MULTIPLY,
+    PLAIN_MAXIMUM,
+    PLAIN_PRELU,
+    PLAIN_NORMALIZE,
+    PLAIN_UNIT,
+    PLAIN_CHANNEL_DROPOUT,
+    PLAIN_NOISE,
+    PLAIN_COUNT
+} plain_kind;
+
+typedef struct plain_args {
+    plain_kind kind;
+    int top, left;                   /* PAD: rows and columns in front; below zero: cut off */
+    int rows, columns;               /* UPSAMPLE: factors */
+    int positions, channels, groups; /* NORMALIZE */
+    double epsilon;
+    float value;                  /* rate, stddev */
+    int period;                   /* AFFINE */
+    float *scale, *offset, *zero; /* AFFINE: [period] each, in one block that scale owns; zeros for the backward pass */
+} plain_args;
 
 typedef struct op {
     op_kind kind;
@@ -42,6 +71,7 @@ typedef struct op {
     int bn;       /* BN: index into net->bns, else -1 */
     int add;      /* BN: value added behind the affine, or -1 */
     float rate;   /* DROPOUT */
+    plain_args plain;
     size_t kernel_grad, bias_grad; /* where their gradients stand in the slab */
     int use;                       /* DROPOUT: how many uses of its layer come before */
     int conv_plan, dense_plan;     /* index into the program's plans */
@@ -111,6 +141,8 @@ typedef enum instr_kind {
     I_AVGPOOL_BWD,
     I_GAP_BWD,
     I_UNCONCAT,
+    I_PLAIN_FWD,
+    I_PLAIN_BWD,
     I_KIND_COUNT
 } instr_kind;
 
@@ -125,7 +157,8 @@ typedef struct instr {
     int bn;               /* BN_BWD_*, DENSE_BN_*: the batch norm, else -1 */
     cnnbn_activation pre; /* BN_BWD_APPLY: activation that made x, whose derivative is applied too */
     int first_channel;    /* UNCONCAT */
-    size_t stack_offset;  /* CONV_BWD: floats, of dw and db in the thread's stack entry */
+    int which;            /* PLAIN_BWD: the input whose gradient it is; 0 makes those of the weights too */
+    size_t stack_offset;  /* CONV_BWD, PLAIN_BWD: floats, of dw and db in the thread's stack entry */
     double seconds;       /* profile, summed over threads */
     double flop;          /* of one sample */
 } instr;
@@ -293,6 +326,11 @@ cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int
 void cnnbn__program_free(program *prog);
 /* instr.c: one instruction on one unit */
 void cnnbn__run_instr(const work_unit *u, const instr *in);
+float *cnnbn__instr_array(const work_unit *u, int v);
+const float *cnnbn__weight(const cnnbn_net *net, int param);
+/* Keys of the unit's samples for a random operation, in the thread's array: (seed, use, epoch, sample, layer and which use of
+ * it). */
+const uint64_t *cnnbn__sample_keys(const work_unit *u, const op *o, cnnbn_rng_use use);
 /* One solo instruction; part tid of n_threads. */
 void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int tid);
 /* batchnorm.c: between levels */

@@ -145,7 +145,9 @@ static int done_level(const cnnbn_net *net, int param)
     int level = -1;
     for (int i = 0; i < net->train.n_instrs; i++) {
         const instr *in = &net->train.instrs[i];
-        if (in->op < 0 || (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->bn < 0)) continue;
+        if (in->op < 0 ||
+            (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->kind != I_PLAIN_BWD && in->bn < 0))
+            continue;
         const op *o = &net->ops[in->op];
         int is_its = in->bn >= 0 ? net->bns[in->bn].gamma == param || net->bns[in->bn].beta == param
                                  : o->kernel == param || o->bias == param;
@@ -277,7 +279,10 @@ void cnnbn_net_destroy(cnnbn_net *net)
     cnnbn_reducer_destroy(net->reducer);
     cnnbn__program_free(&net->train);
     cnnbn__program_free(&net->infer);
-    for (int i = 0; i < net->n_ops; i++) cnnbn_free(net->ops[i].in);
+    for (int i = 0; i < net->n_ops; i++) {
+        cnnbn_free(net->ops[i].in);
+        cnnbn_free(net->ops[i].plain.scale);
+    }
     for (int t = 0; net->threads && t < net->n_threads; t++) {
         thread_state *ts = &net->threads[t];
         void *const blocks[] = {ts->scratch, ts->stack, ts->workspace, ts->sums, ts->keys, ts->bounds, ts->n_merge};

@@ -7,6 +7,7 @@
 
 #include "cnnbn/memory.h"
 #include "ir.h"
+#include "plain.h"
 
 enum { LANES = 16 }; /* floats of a cache line: alignment of arrays in the arena */
 
@@ -225,6 +226,8 @@ static void size_plans(cnnbn_net *net, program *prog, int max_slice)
         if (in->op < 0) continue;
         const op *o = &net->ops[in->op];
         int n = in->solo ? prog->max_samples : prog->levels[in->level].unit_slices * max_slice;
+        if (o->kind == OP_PLAIN && cnnbn__plain_workspace(net, o, n) > workspace)
+            workspace = cnnbn__plain_workspace(net, o, n);
         if (o->conv_plan >= 0 && prog->conv_plans[o->conv_plan].max_n < n) prog->conv_plans[o->conv_plan].max_n = n;
         if (o->dense_plan >= 0 && prog->dense_plans[o->dense_plan].max_n < n)
             prog->dense_plans[o->dense_plan].max_n = n;
@@ -308,10 +311,10 @@ static void place_sums(cnnbn_net *net, program *prog)
             bn->sums_offset = lv->payload;
             lv->payload += 2 * (size_t)bn->C;
         }
-        if (in->kind == I_CONV_BWD) {
+        if (in->kind == I_CONV_BWD || (in->kind == I_PLAIN_BWD && in->which == 0)) {
             const op *o = &net->ops[in->op];
             in->stack_offset = lv->stack_floats;
-            lv->stack_floats += round_up(net->model->params[o->kernel].count);
+            if (o->kernel >= 0) lv->stack_floats += round_up(net->model->params[o->kernel].count);
             if (o->bias >= 0) lv->stack_floats += round_up(net->model->params[o->bias].count);
         }
     }

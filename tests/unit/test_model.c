@@ -138,6 +138,12 @@ static void shapes_follow_keras(void **state)
     shape_is("- GlobalAveragePooling2D", 1, 4, 0, 0);
     shape_is("- GlobalAveragePooling2D: {keepdims: true}", 3, 1, 1, 4);
     shape_is("- Flatten", 1, 280, 0, 0);
+    shape_is("- SeparableConv2D: {filters: 5, kernel_size: 3, depth_multiplier: 2}", 3, 5, 8, 5);
+    shape_is("- ZeroPadding2D: {padding: [[1, 0], [2, 3]]}", 3, 8, 15, 4);
+    shape_is("- Cropping2D: {cropping: [1, 2]}", 3, 5, 6, 4);
+    shape_is("- UpSampling2D: {size: [2, 3]}", 3, 14, 30, 4);
+    shape_is("- GlobalMaxPooling2D: {keepdims: true}", 3, 1, 1, 4);
+    shape_is("- GlobalMaxPooling2D: {name: g, keepdims: true}\n- Multiply: {from: [g, input]}", 3, 7, 10, 4);
     shape_is("- Reshape: {target_shape: [14, -1, 2]}", 3, 14, 10, 2);
     shape_is("- Conv2D: {name: a, filters: 3, kernel_size: 1}\n- Concatenate: {from: [a, input, a]}", 3, 7, 10, 10);
 }

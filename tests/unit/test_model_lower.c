@@ -81,13 +81,77 @@ static int op_concat(cnnbn_builder *b, int n, const int *x)
     return note(b, "concat %d: %d %d", n, x[0], x[1]);
 }
 
-static const cnnbn_builder_ops ops = {op_conv2d,  op_dense,  op_batchnorm, op_activation, op_softmax, op_maxpool,
-                                      op_avgpool, op_global, op_dropout,   op_reshape,    op_add,     op_concat};
+static int op_pad(cnnbn_builder *b, int x, int top, int bottom, int left, int right)
+{
+    return note(b, "pad %d %d,%d %d,%d", x, top, bottom, left, right);
+}
+static int op_upsample(cnnbn_builder *b, int x, int rows, int columns)
+{
+    return note(b, "upsample %d %dx%d", x, rows, columns);
+}
+static int op_affine(cnnbn_builder *b, int x, int n, const double *scale, const double *offset)
+{
+    return note(b, "affine %d n%d %g %g", x, n, scale[0], offset[0]);
+}
+static int op_multiply(cnnbn_builder *b, int x, int y)
+{
+    return note(b, "multiply %d %d", x, y);
+}
+static int op_maximum(cnnbn_builder *b, int x, int y)
+{
+    return note(b, "maximum %d %d", x, y);
+}
+static int op_prelu(cnnbn_builder *b, int x, int alpha)
+{
+    return note(b, "prelu %d w%d", x, alpha);
+}
+static int op_normalize(cnnbn_builder *b, int x, int positions, int channels, int groups, double epsilon, int gamma,
+                        int beta)
+{
+    return note(b, "normalize %d %dx%d/%d %g w%d w%d", x, positions, channels, groups, epsilon, gamma, beta);
+}
+static int op_unit(cnnbn_builder *b, int x)
+{
+    return note(b, "unit %d", x);
+}
+static int op_channel_dropout(cnnbn_builder *b, int x, double rate)
+{
+    return note(b, "drop channels %d %g", x, rate);
+}
+static int op_noise(cnnbn_builder *b, int x, double stddev)
+{
+    return note(b, "noise %d %g", x, stddev);
+}
+
+static const cnnbn_builder_ops ops = {
+    .conv2d = op_conv2d,
+    .dense = op_dense,
+    .batchnorm = op_batchnorm,
+    .activation = op_activation,
+    .softmax = op_softmax,
+    .maxpool = op_maxpool,
+    .avgpool = op_avgpool,
+    .global_avgpool = op_global,
+    .dropout = op_dropout,
+    .reshape = op_reshape,
+    .add = op_add,
+    .concat = op_concat,
+    .pad = op_pad,
+    .upsample = op_upsample,
+    .affine = op_affine,
+    .multiply = op_multiply,
+    .maximum = op_maximum,
+    .prelu = op_prelu,
+    .normalize = op_normalize,
+    .unit_normalize = op_unit,
+    .channel_dropout = op_channel_dropout,
+    .noise = op_noise,
+};
 
 /* As nn does it: calls in order, values by call. Value 0 is the input. */
 static void lowers_to(const char *layers, const char *expected)
 {
-    char text[500];
+    char text[800];
     (void)snprintf(text, sizeof text, "input: [7, 10, 4]\nlayers:\n%s", layers);
     cnnbn_model *m = NULL;
     check_ok(cnnbn_model_from_text(text, strlen(text), "test", NULL, &m));
@@ -157,13 +221,36 @@ static void the_rest(void **state)
               "drop 0 0.5=1; add 2: 1 0=2; concat 2: 2 1=3; reshape 3 (10, 56)=4; ");
 }
 
+static void layers_of_layers(void **state)
+{
+    (void)state;
+    lowers_to("- SeparableConv2D: {filters: 5, kernel_size: 3, depth_multiplier: 2}",
+              "conv 0 3x3/1,1*1,1 +0,0 ->5x8 K8 g4 w0 b-1=1; conv 1 1x1/1,1*1,1 +0,0 ->5x8 K5 g1 w1 b2=2; ");
+    lowers_to(
+        "- Reshape: {target_shape: [70, 4]}\n- Conv1D: {filters: 2, kernel_size: 3, padding: causal, dilation_rate: "
+        "2}\n- MaxPooling1D\n- GlobalMaxPooling1D",
+        "reshape 0 (70, 4)=1; conv 1 1x3/1,1*1,2 +0,4 ->1x70 K2 g1 w0 b1=2; max 2 1x2/1,2 +0,0 ->1x35=3; "
+        "max 3 1x35/1,1 +0,0 ->1x1=4; reshape 4 (2)=5; ");
+    lowers_to("- ZeroPadding2D: {padding: [[1, 0], [2, 3]]}\n- Cropping2D: {cropping: [1, 2]}\n- UpSampling2D",
+              "pad 0 1,0 2,3=1; pad 1 -1,-1 -2,-2=2; upsample 2 2x2=3; ");
+    lowers_to(
+        "- LayerNormalization: {scale: false}\n- GroupNormalization: {groups: 2}\n- PReLU: {shared_axes: [1, 2]}\n"
+        "- UnitNormalization\n- LayerNormalization: {axis: [1, 2, 3]}",
+        "normalize 0 1x4/1 0.001 w-1 w0=1; normalize 1 70x4/2 0.001 w1 w2=2; prelu 2 w3=3; unit 3=4; "
+        "normalize 4 1x280/1 0.001 w4 w5=5; ");
+    lowers_to(
+        "- GaussianNoise: {stddev: 0.5, name: a}\n- SpatialDropout2D: {rate: 0.25, name: b}\n- Subtract: {from: [a, "
+        "b], name: c}\n- Multiply: {from: [a, b, c], name: d}\n- Average: {from: [c, d], name: e}\n"
+        "- Maximum: {from: [d, e], name: f}\n- Rescaling: {scale: 0.5, offset: -1}",
+        "noise 0 0.5=1; drop channels 1 0.25=2; affine 2 n1 -1 0=3; add 2: 1 3=4; multiply 1 2=5; multiply 5 4=6; "
+        "add 2: 4 6=7; affine 7 n1 0.5 0=8; maximum 6 8=9; affine 9 n1 0.5 -1=10; ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),
-        cmocka_unit_test(normalisation_and_dense),
-        cmocka_unit_test(activations),
-        cmocka_unit_test(the_rest),
+        cmocka_unit_test(convolutions), cmocka_unit_test(normalisation_and_dense), cmocka_unit_test(activations),
+        cmocka_unit_test(the_rest),     cmocka_unit_test(layers_of_layers),
     };
     return cmocka_run_group_tests_name("model_lower", tests, NULL, NULL);
 }

@@ -82,6 +82,20 @@ static void shapes(void **state)
     layers_refused("- MaxPooling2D: {name: p}\n- Add: {from: [p, input]}",
                    "inputs (4, 4, 4) and (8, 8, 4) do not meet");
     layers_refused("- Flatten: {name: f}\n- Concatenate: {from: [f, input]}", "do not meet");
+    layers_refused("- Cropping2D: {cropping: 4}", "cropping = [[4, 4], [4, 4]] leaves nothing of input (8, 8, 4)");
+    layers_refused("- ZeroPadding2D: {padding: [1, 2, 3]}", "expected a number, a pair, or a pair of pairs");
+    layers_refused("- ZeroPadding2D: {padding: -1}", "argument padding = -1: expected 0 to");
+    layers_refused("- UpSampling2D: {interpolation: bilinear}", "only nearest is computed here");
+    layers_refused("- GroupNormalization", "argument groups = 32 must divide the 4 channels");
+    layers_refused("- LayerNormalization: {axis: 1}", "argument axis: the last axes of input (8, 8, 4) are supported");
+    layers_refused("- LayerNormalization: {axis: 0}", "1 to 3 or -1 to -3 (0 is the batch)");
+    layers_refused("- LayerNormalization: {epsilon: 0}", "argument epsilon = 0: must be greater than zero");
+    layers_refused("- PReLU: {shared_axes: [2]}", "none or the first axes are supported");
+    layers_refused("- UnitNormalization: {axis: [1, 2]}", "only the last axis (-1)");
+    layers_refused("- Conv1D: {filters: 2, kernel_size: 3}", "expects an input of (length, channels), found (8, 8, 4)");
+    layers_refused("- MaxPooling2D: {name: p}\n- Multiply: {from: [p, input]}",
+                   "inputs (4, 4, 4) and (8, 8, 4) do not meet; they must be equal, or one of them (1, 1, channels)");
+    layers_refused("- ReLU: {name: p}\n- Subtract: {from: [p, input, p]}", "has 3 inputs, expected 2");
     layers_refused("- Add", "layer add (Add): has 1 inputs, expected at least 2");
     layers_refused("- Flatten: {from: [input, input]}", "has 2 inputs, expected 1");
     layers_refused("- Flatten\n- Dense: {units: 16777216}", "weight kernel is too large");

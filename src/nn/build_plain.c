@@ -1,0 +1,127 @@
+/* The builder's plain operations (plain.h). */
+#include "builder.h"
+
+#include "cnnbn/memory.h"
+
+static op *plain_op(net_builder *b, plain_kind kind, int n_in, const int *in, cnnbn_shape out_shape)
+{
+    op *o = cnnbn__builder_op(b, OP_PLAIN, n_in, in, out_shape);
+    o->plain.kind = kind;
+    for (int i = 0; i < b->net->n_ops - 1; i++) {
+        const op *other = &b->net->ops[i];
+        o->use += other->kind == OP_PLAIN && other->plain.kind == kind && other->layer == o->layer;
+    }
+    return o;
+}
+
+int cnnbn__build_pad(cnnbn_builder *base, int x, int top, int bottom, int left, int right)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    cnnbn_shape in = cnnbn__builder_shape(b, x), out = in;
+    if (!top && !bottom && !left && !right) return x;
+    out.dim[in.rank - 2] += left + right;
+    if (in.rank == 3) out.dim[0] += top + bottom;
+    op *o = plain_op(b, PLAIN_PAD, 1, &x, out);
+    o->plain.top = top;
+    o->plain.left = left;
+    return o->out;
+}
+
+int cnnbn__build_upsample(cnnbn_builder *base, int x, int rows, int columns)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    cnnbn_shape out = cnnbn__builder_shape(b, x);
+    if (rows == 1 && columns == 1) return x;
+    out.dim[0] *= rows;
+    out.dim[1] *= columns;
+    op *o = plain_op(b, PLAIN_UPSAMPLE, 1, &x, out);
+    o->plain.rows = rows;
+    o->plain.columns = columns;
+    return o->out;
+}
+
+int cnnbn__build_affine(cnnbn_builder *base, int x, int n, const double *scale, const double *offset)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    void *memory;
+    cnnbn_status status = cnnbn_alloc_array((size_t)n, 3 * sizeof(float), "scale and offset of a layer", &memory);
+    if (status != CNNBN_OK) return cnnbn__builder_failed(b, status);
+    op *o = plain_op(b, PLAIN_AFFINE, 1, &x, cnnbn__builder_shape(b, x));
+    if (b->status != CNNBN_OK) {
+        cnnbn_free(memory);
+        return 0;
+    }
+    o->plain.period = n;
+    o->plain.scale = memory;
+    o->plain.offset = o->plain.scale + n;
+    o->plain.zero = o->plain.offset + n;
+    for (int i = 0; i < n; i++) {
+        o->plain.scale[i] = (float)scale[i];
+        o->plain.offset[i] = (float)offset[i];
+        o->plain.zero[i] = 0;
+    }
+    return o->out;
+}
+
+int cnnbn__build_multiply(cnnbn_builder *base, int x, int y)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    cnnbn_shape shape = cnnbn__builder_shape(b, x);
+    const int in[2] = {x, y};
+    int same = cnnbn_shape_count(shape) == cnnbn_shape_count(cnnbn__builder_shape(b, y));
+    return plain_op(b, same ? PLAIN_MULTIPLY : PLAIN_CHANNEL_MULTIPLY, 2, in, shape)->out;
+}
+
+int cnnbn__build_maximum(cnnbn_builder *base, int x, int y)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    const int in[2] = {x, y};
+    return plain_op(b, PLAIN_MAXIMUM, 2, in, cnnbn__builder_shape(b, x))->out;
+}
+
+int cnnbn__build_prelu(cnnbn_builder *base, int x, int alpha)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    op *o = plain_op(b, PLAIN_PRELU, 1, &x, cnnbn__builder_shape(b, x));
+    o->kernel = alpha;
+    return o->out;
+}
+
+int cnnbn__build_normalize(cnnbn_builder *base, int x, int positions, int channels, int groups, double epsilon,
+                           int gamma, int beta)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    op *o = plain_op(b, PLAIN_NORMALIZE, 1, &x, cnnbn__builder_shape(b, x));
+    o->plain.positions = positions;
+    o->plain.channels = channels;
+    o->plain.groups = groups;
+    o->plain.epsilon = epsilon;
+    o->kernel = gamma;
+    o->bias = beta;
+    return o->out;
+}
+
+int cnnbn__build_unit_normalize(cnnbn_builder *base, int x)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    return plain_op(b, PLAIN_UNIT, 1, &x, cnnbn__builder_shape(b, x))->out;
+}
+
+static int random_op(cnnbn_builder *base, plain_kind kind, int x, double amount)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    if (amount <= 0) return x;
+    op *o = plain_op(b, kind, 1, &x, cnnbn__builder_shape(b, x));
+    o->plain.value = (float)amount;
+    return o->out;
+}
+
+int cnnbn__build_channel_dropout(cnnbn_builder *base, int x, double rate)
+{
+    return random_op(base, PLAIN_CHANNEL_DROPOUT, x, rate);
+}
+
+int cnnbn__build_noise(cnnbn_builder *base, int x, double stddev)
+{
+    return random_op(base, PLAIN_NOISE, x, stddev);
+}

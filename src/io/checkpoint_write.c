@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "file_internal.h"
+#include "keras_internal.h"
 
 /* Any Keras from 2.3 on reads the layout below without conversions when it says 2.x here. */
 static const char keras_version[] = "2.15.0";
@@ -116,13 +117,16 @@ static cnnbn_status write_weights(const image *im, cnnbn__h5_scope *scope)
         cnnbn__h5_write_text(weights, "backend", backend) < 0)
         return hdf5_failed(im, "model_weights");
     void *block;
-    CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_layers + 1, sizeof(char *), "layer names", &block));
-    const char **names = block;
-    size_t n = 0;
-    if (!model->sequential) names[n++] = model->input_name; /* Functional counts its InputLayer among the layers */
-    for (int i = 0; i < model->n_layers; i++) names[n++] = model->layers[i].name;
-    cnnbn_status status = write_names(im, weights, "layer_names", names, n);
-    cnnbn_free(block);
+    int *order, n; /* readers give weights to layers by their place in Keras' order; Functional counts its InputLayer */
+    CNNBN_TRY(cnnbn__keras3_order(model, &order, &n));
+    cnnbn_status status = cnnbn_alloc_array((size_t)n, sizeof(char *), "layer names", &block);
+    if (status == CNNBN_OK) {
+        const char **names = block;
+        for (int i = 0; i < n; i++) names[i] = order[i] < 0 ? model->input_name : model->layers[order[i]].name;
+        status = write_names(im, weights, "layer_names", names, (size_t)n);
+        cnnbn_free(block);
+    }
+    cnnbn_free(order);
     CNNBN_TRY(status);
     if (!model->sequential) {
         cnnbn_layer input = {0};

@@ -396,6 +396,35 @@ static void many_layers_are_split(void **state)
     made_destroy(&made);
 }
 
+/* Keras gives weights to layers by place, in an order that it makes of the graph: here not the one they were written down in, and
+ * a swap would go unnoticed. (The expected one is Keras 3.15's model.layers.) */
+static void branches_are_listed_as_keras_does(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"input", "first", "long_1", "short", "long_2", "add"};
+    made_checkpoint made;
+    made_create(&made,
+                "{input: [2], layers: [{Dense: {name: first, units: 2}}, {Dense: {name: long_1, units: 2}}, "
+                "{Dense: {name: long_2, units: 2}}, {Dense: {name: short, units: 2, from: first}}, "
+                "{Add: {from: [short, long_2]}}]}",
+                3);
+    const char *path = scratch_path("branches.h5");
+    check_ok(cnnbn_checkpoint_write(path, &made.checkpoint));
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), type = text_type(H5T_VARIABLE);
+    hid_t attribute = H5Aopen_by_name(file, "model_weights", "layer_names", H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Aget_space(attribute);
+    char *found[6];
+    assert_int_equal(H5Sget_simple_extent_npoints(space), 6);
+    assert_true(H5Aread(attribute, type, found) >= 0);
+    for (int i = 0; i < 6; i++) assert_string_equal(found[i], names[i]);
+    (void)H5Dvlen_reclaim(type, space, H5P_DEFAULT, found);
+    (void)H5Sclose(space);
+    (void)H5Aclose(attribute);
+    (void)H5Tclose(type);
+    (void)H5Fclose(file);
+    made_destroy(&made);
+}
+
 /* ---------------------------------------------------------------- a folder */
 
 static void write_step(const char *dir, int64_t step)
@@ -477,6 +506,7 @@ int main(void)
         cmocka_unit_test(weights_that_do_not_fit_are_named),
         cmocka_unit_test(keras_file_is_read_whole),
         cmocka_unit_test(many_layers_are_split),
+        cmocka_unit_test(branches_are_listed_as_keras_does),
         cmocka_unit_test(folder_gives_its_newest_good_one),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);

@@ -1,0 +1,101 @@
+"""The example model beside PyTorch in double precision with one big batch: gradients of a step, and ten steps of SGD."""
+import h5py
+import numpy as np
+import pytest
+import torch
+from interop import checkpoint, images, train, worst
+from torch import nn
+
+# Of the largest gradient of a weight tensor. float32 and one ReLU that flips at 32 images; 1e-6 was seen.
+TOLERANCE_GRADIENT = 2e-5
+# Ten steps, as in test_interop_trajectory.py.
+TOLERANCE_LOSS = 5e-4
+
+
+class Example(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.ModuleList([nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)])
+        self.bn = nn.ModuleList([nn.BatchNorm2d(n, eps=1e-3, momentum=0.01) for n in (32, 64)])
+        self.dense = nn.Linear(64 * 24 * 24, 10)
+
+    def forward(self, x):
+        for conv, bn in zip(self.conv, self.bn):
+            x = bn(torch.relu(conv(x)))
+        return self.dense(x.permute(0, 2, 3, 1).flatten(1))  # Keras flattens in the order H, W, C
+
+    def named(self):
+        """Weights under Keras' names, in PyTorch's layouts."""
+        for i, suffix in enumerate(["", "_1"]):
+            yield f"conv2d{suffix}/kernel", self.conv[i].weight
+            yield f"conv2d{suffix}/bias", self.conv[i].bias
+            yield f"batch_normalization{suffix}/gamma", self.bn[i].weight
+            yield f"batch_normalization{suffix}/beta", self.bn[i].bias
+        yield "dense/kernel", self.dense.weight
+        yield "dense/bias", self.dense.bias
+
+
+def read(path):
+    """Weights of a checkpoint by Keras' names, transposed to PyTorch's layouts, double."""
+    weights = {}
+    with h5py.File(path) as f:
+        for layer in f["model_weights"].values():
+            for name in layer.attrs["weight_names"]:
+                value = layer[name][:].astype("float64")
+                order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim]
+                weights["/".join(name.split("/")[-2:]).removesuffix(":0")] = value.transpose(order)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A checkpoint whose weights are not special: gamma and beta have moved."""
+    return checkpoint(tmp_path_factory.mktemp("start"), "--steps", 20, "--seed", 7)
+
+
+def torch_model(start):
+    model = Example().double()
+    weights = read(start)
+    with torch.no_grad():
+        for name, parameter in model.named():
+            parameter.copy_(torch.from_numpy(weights[name].copy()))
+    return model
+
+
+def batches():
+    x, y = images()
+    return torch.from_numpy(x.astype("float64")).permute(0, 3, 1, 2), torch.from_numpy(y)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_gradients(ranks, start, tmp_path):
+    model = torch_model(start)
+    x, y = batches()
+    nn.functional.cross_entropy(model(x[:32]), y[:32]).backward()
+    # One step of SGD with lr 1 is the gradient.
+    one = ["--init-from", start, "--no-shuffle", "--steps", 1, "--optimizer", "sgd", "--lr", 1]
+    before, after = read(start), read(checkpoint(tmp_path, *one, ranks=ranks))
+    for name, parameter in model.named():
+        ours, theirs = before[name] - after[name], parameter.grad.numpy()
+        difference = np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
+        print(f"np={ranks} {name}: {difference:.1e} of {np.max(np.abs(theirs)):.1e}")
+        assert difference <= TOLERANCE_GRADIENT, name
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_losses(ranks, start, tmp_path):
+    model = torch_model(start)
+    x, y = batches()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    losses = []
+    for step in range(10):
+        part = slice(32 * step, 32 * step + 32)
+        loss = nn.functional.cross_entropy(model(x[part]), y[part])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    options = ["--init-from", start, "--steps", 10, "--optimizer", "sgd", "--lr", 1e-4, "--momentum", 0.9, "--no-validation"]
+    ours = train(tmp_path, *options, ranks=ranks)
+    print(f"np={ranks}: {worst(ours, np.array(losses)):.1e}")
+    assert worst(ours, np.array(losses)) <= TOLERANCE_LOSS

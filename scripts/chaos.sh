@@ -5,7 +5,7 @@
 #
 #   --seed S         seed of all that is random (default: from the clock; printed)
 #   --replay S       one round with this seed, as printed for a round that went wrong
-#   --steps N        steps of a run (default 150)
+#   --steps N        steps of a run (default 100)
 #   --ranks N        at most so many ranks (default 4)
 #   --programs DIR   where cnnbn-train is (default: $CNNBN_BIN, a build in build/*/bin, or PATH)
 #   --keep-going     do not stop at the first wrong round
@@ -18,7 +18,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 # shellcheck disable=SC2154 # root: of lib.sh
 launch=${CNNBN_MPIRUN:-$root/scripts/mpirun.sh}
-kills="" seed=$(date +%s) replay="" steps=150 most=4 programs=${CNNBN_BIN:-} keep_going=0
+kills="" seed=$(date +%s) replay="" steps=100 most=4 programs=${CNNBN_BIN:-} keep_going=0
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h)

@@ -5,7 +5,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # The packages (Debian 12 names), here and nowhere else.
 packages_build=(build-essential cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libhdf5-dev
-    libfyaml-dev zlib1g-dev libpng-dev libjpeg62-turbo-dev libxxhash-dev)
+    libfyaml-dev zlib1g-dev libpng-dev libjpeg62-turbo-dev libxxhash-dev libzip-dev libprotobuf-c-dev
+    protobuf-c-compiler)
 packages_test=(libcmocka-dev)
 packages_test_all=(python3-venv slurm-wlm munge iproute2 strace valgrind clang)
 packages_lint=(clang-format shellcheck)

@@ -2,7 +2,7 @@
 # quickstart.sh: from a fresh clone to a trained network: packages, build, data, training on two ranks, test accuracy, one
 # prediction. Works offline when the packages are there, and as a plain user. About two minutes of work on two cores.
 #
-#   EPOCHS=N    epochs to train (3)
+#   EPOCHS=N    epochs to train (5)
 #   RANKS=N     ranks (2)
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

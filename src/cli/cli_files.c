@@ -124,7 +124,7 @@ static cnnbn_status append_file(arguments *a, const char *path)
 
 cnnbn_status cli_with_config(int argc, char **argv, int *new_argc, char ***new_argv)
 {
-    arguments a = {0, 0, NULL};
+    static arguments a; /* argp's options point into it until the process ends */
     CNNBN_TRY(append(&a, argv[0]));
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)

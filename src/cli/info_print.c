@@ -20,7 +20,7 @@ double info_multiplications(const cnnbn_model *model)
         for (int d = 0; d + 1 < call->shape.rank; d++) positions *= call->shape.dim[d];
         for (int p = 0; p < layer->n_params; p++) {
             const cnnbn_param *param = &model->params[layer->first_param + p];
-            if (param->rank >= 2) total += positions * (double)param->count;
+            if (strstr(param->name, "kernel")) total += positions * (double)param->count;
         }
     }
     return total;

@@ -1,6 +1,8 @@
 if(TARGET cnnbn-train AND TARGET cnnbn-info AND TARGET cnnbn-data)
   cnnbn_add_script_test(cli-resume test_resume.sh LABELS cli TIMEOUT 300)
   cnnbn_add_script_test(cli-signals test_signals.sh LABELS cli TIMEOUT 180)
+  cnnbn_add_script_test(cli-signals-all test_signals.sh ARGS all LABELS cli long TIMEOUT 600)
+  cnnbn_add_script_test(cli-watchdog-all test_watchdog.sh ARGS all LABELS cli long TIMEOUT 300)
   cnnbn_add_script_test(cli-watchdog test_watchdog.sh LABELS cli TIMEOUT 180)
   cnnbn_add_script_test(cli-bits test_bits.sh LABELS cli TIMEOUT 180)
   cnnbn_add_script_test(cli-bits-all test_bits.sh ARGS all LABELS cli long TIMEOUT 900)

@@ -178,6 +178,29 @@ typedef struct cnnbn_pool_geom {
     int H, W, C, R, S, P, Q, stride_h, stride_w, pad_top, pad_left; /* as for the convolution */
 } cnnbn_pool_geom;
 
+/* ---------------------------------------------------------------- images */
+
+/* What lies outside of an image: reflect dcba|abcd|dcba, wrap abcd|abcd|abcd, nearest aaaa|abcd|dddd, or a constant. */
+typedef enum cnnbn_fill_mode {
+    CNNBN_FILL_REFLECT,
+    CNNBN_FILL_WRAP,
+    CNNBN_FILL_CONSTANT,
+    CNNBN_FILL_NEAREST
+} cnnbn_fill_mode;
+
+/* An affine map of one image: y[p][q] = x at column t[0]*q + t[1]*p + t[2], row t[3]*q + t[4]*p + t[5], which are finite and
+ * of less than 2^30. Bilinear: of the four pixels around, each found by the fill mode; else of the nearest, halves rounded
+ * away from zero. */
+typedef struct cnnbn_warp {
+    int H, W, C; /* x */
+    size_t row;  /* floats from a row of x to the next, >= W*C */
+    int P, Q;    /* y */
+    double t[6];
+    int bilinear;
+    cnnbn_fill_mode mode;
+    const float *fill; /* [C], for CONSTANT */
+} cnnbn_warp;
+
 /* ---------------------------------------------------------------- optimisers */
 
 typedef struct cnnbn_adam {
@@ -263,6 +286,24 @@ typedef struct cnnbn_kernels {
     /* y = x*scale[i % period] + shift[i % period], x uint8; and the same from float. */
     void (*input_u8)(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);
     void (*input_f32)(size_t n, int period, const float *x, const float *scale, const float *shift, float *y);
+
+    /* Images of (H, W, C), one a call. y[h][w] = x[vertical ? H-1-h : h][horizontal ? W-1-w : w]; its own adjoint. */
+    void (*image_flip)(int H, int W, int C, int horizontal, int vertical, const float *x, float *y);
+    /* y[p][q] = x[p + top][q + left], fill[c] outside of x; fill [C], NULL for zeros. With -top, -left and the shapes
+     * exchanged its own adjoint. */
+    void (*image_shift)(int H, int W, int C, int top, int left, int P, int Q, const float *fill, const float *x,
+                        float *y);
+    /* y [P][Q][C]. And the adjoint: dx [H][W][C], dense (row = W*C), overwritten; fill is not looked at. */
+    void (*image_warp)(const cnnbn_warp *warp, const float *x, float *y);
+    void (*image_warp_bwd)(const cnnbn_warp *warp, const float *dy, float *dx);
+    /* y = clip((x - m[c])*factor + m[c], low[c], high[c]), m the mean over the positions; low and high [C], both NULL: not
+     * clipped. y may be x. Backward: where nothing was clipped; dx may be dy. */
+    void (*image_contrast)(int positions, int C, float factor, const float *low, const float *high, const float *x,
+                           float *y);
+    void (*image_contrast_bwd)(int positions, int C, float factor, const float *low, const float *high, const float *x,
+                               const float *dy, float *dx);
+    /* y = weight*a + (1 - weight)*b; y may be a or b. */
+    void (*mix)(size_t n, float weight, const float *a, const float *b, float *y);
 
     /* y = a*b; y may be a or b. */
     void (*mul)(size_t n, const float *a, const float *b, float *y);

@@ -28,37 +28,25 @@ static void extents(cnnbn_shape shape, int *h, int *w, size_t *c)
 }
 
 /* to[h][w] = from[h - top][w - left], zeros outside of `from`. */
-static void shift_copy(const float *from, cnnbn_shape from_shape, float *to, cnnbn_shape to_shape, int n, int top,
-                       int left)
+static void shift(const plain_call *c, const float *from, cnnbn_shape from_shape, float *to, cnnbn_shape to_shape,
+                  int top, int left)
 {
     int H, W, P, Q;
     size_t C;
     extents(from_shape, &H, &W, &C);
     extents(to_shape, &P, &Q, &C);
-    int q0 = left > 0 ? left : 0, q1 = left + W < Q ? left + W : Q; /* columns that come from `from` */
-    if (q1 < q0) q1 = q0;
-    for (int i = 0; i < n; i++, from += (size_t)H * (size_t)W * C)
-        for (int p = 0; p < P; p++, to += (size_t)Q * C) {
-            int h = p - top;
-            if (h < 0 || h >= H || q0 == q1) {
-                memset(to, 0, (size_t)Q * C * sizeof *to);
-                continue;
-            }
-            const float *row = from + ((size_t)h * (size_t)W + (size_t)(q0 - left)) * C;
-            memset(to, 0, (size_t)q0 * C * sizeof *to);
-            memcpy(to + (size_t)q0 * C, row, (size_t)(q1 - q0) * C * sizeof *to);
-            memset(to + (size_t)q1 * C, 0, (size_t)(Q - q1) * C * sizeof *to);
-        }
+    for (int i = 0; i < c->n; i++, from += (size_t)H * (size_t)W * C, to += (size_t)P * (size_t)Q * C)
+        kernels(c)->image_shift(H, W, (int)C, -top, -left, P, Q, NULL, from, to);
 }
 
 static void pad_forward(const plain_call *c)
 {
-    shift_copy(c->x[0], c->x_shape, c->out, c->y_shape, c->n, c->o->plain.top, c->o->plain.left);
+    shift(c, c->x[0], c->x_shape, c->out, c->y_shape, c->o->plain.top, c->o->plain.left);
 }
 
 static void pad_backward(const plain_call *c)
 {
-    shift_copy(c->dy, c->y_shape, c->out, c->x_shape, c->n, -c->o->plain.top, -c->o->plain.left);
+    shift(c, c->dy, c->y_shape, c->out, c->x_shape, -c->o->plain.top, -c->o->plain.left);
 }
 
 static void upsample_forward(const plain_call *c)

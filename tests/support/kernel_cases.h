@@ -20,6 +20,8 @@ void kernel_cases_loss(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 void kernel_cases_elementwise(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 /* mul, maximum*, channel_*, column_sums, prelu_*, norm_*, unit_*, noise */
 void kernel_cases_merge(const cnnbn_kernels *table, int n_cases, uint64_t seed);
+/* image_*, mix */
+void kernel_cases_image(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 void kernel_cases_optimizer(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 
 /* The table "ref". */

@@ -76,6 +76,12 @@ static void batch_norm(void **state)
     for_each_table(kernel_cases_batchnorm, CASES);
 }
 
+static void images(void **state)
+{
+    (void)state;
+    for_each_table(kernel_cases_image, 2 * CASES);
+}
+
 static void activations(void **state)
 {
     (void)state;
@@ -145,6 +151,7 @@ int main(void)
         cmocka_unit_test(dense),
         cmocka_unit_test(batch_norm),
         cmocka_unit_test(activations),
+        cmocka_unit_test(images),
         cmocka_unit_test(pools),
         cmocka_unit_test(losses),
         cmocka_unit_test(elementwise),

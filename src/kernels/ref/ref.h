@@ -81,6 +81,17 @@ void cnnbn__ref_scale(size_t n, float a, float *y);
 double cnnbn__ref_sum_squares(size_t n, const float *x);
 void cnnbn__ref_clip(size_t n, float limit, float *y);
 
+void cnnbn__ref_image_flip(int H, int W, int C, int horizontal, int vertical, const float *x, float *y);
+void cnnbn__ref_image_shift(int H, int W, int C, int top, int left, int P, int Q, const float *fill, const float *x,
+                            float *y);
+void cnnbn__ref_image_warp(const cnnbn_warp *warp, const float *x, float *y);
+void cnnbn__ref_image_warp_bwd(const cnnbn_warp *warp, const float *dy, float *dx);
+void cnnbn__ref_image_contrast(int positions, int C, float factor, const float *low, const float *high, const float *x,
+                               float *y);
+void cnnbn__ref_image_contrast_bwd(int positions, int C, float factor, const float *low, const float *high,
+                                   const float *x, const float *dy, float *dx);
+void cnnbn__ref_mix(size_t n, float weight, const float *a, const float *b, float *y);
+
 void cnnbn__ref_mul(size_t n, const float *a, const float *b, float *y);
 void cnnbn__ref_maximum(size_t n, const float *a, const float *b, float *y);
 void cnnbn__ref_maximum_bwd(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);

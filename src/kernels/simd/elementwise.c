@@ -43,6 +43,12 @@ void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *
     table->dropout = EW(dropout);
     table->input_u8 = EW(input_u8);
     table->input_f32 = EW(input_f32);
+    table->image_flip = EW(image_flip);
+    table->image_shift = EW(image_shift);
+    table->image_warp = EW(image_warp);
+    table->image_contrast = EW(image_contrast);
+    table->image_contrast_bwd = EW(image_contrast_bwd);
+    table->mix = EW(mix);
     table->mul = EW(mul);
     table->maximum = EW(maximum);
     table->maximum_bwd = EW(maximum_bwd);

@@ -103,6 +103,15 @@ void EW(depthwise_bwd_weights)(const cnnbn_conv_geom *geom, int i0, int i1, int 
 void EW(direct_fwd)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *w, float *y);
 void EW(direct_bwd_weights)(const cnnbn__ew_taps *taps, int rows, const float *x, const float *dy, float *dw);
 
+void EW(image_flip)(int H, int W, int C, int horizontal, int vertical, const float *x, float *y);
+void EW(image_shift)(int H, int W, int C, int top, int left, int P, int Q, const float *fill, const float *x, float *y);
+void EW(image_warp)(const cnnbn_warp *warp, const float *x, float *y);
+void EW(image_contrast)(int positions, int C, float factor, const float *low, const float *high, const float *x,
+                        float *y);
+void EW(image_contrast_bwd)(int positions, int C, float factor, const float *low, const float *high, const float *x,
+                            const float *dy, float *dx);
+void EW(mix)(size_t n, float weight, const float *a, const float *b, float *y);
+
 void EW(mul)(size_t n, const float *a, const float *b, float *y);
 void EW(maximum)(size_t n, const float *a, const float *b, float *y);
 void EW(maximum_bwd)(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);

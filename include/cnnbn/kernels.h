@@ -201,6 +201,31 @@ typedef struct cnnbn_warp {
     const float *fill; /* [C], for CONSTANT */
 } cnnbn_warp;
 
+/* ---------------------------------------------------------------- losses and metrics */
+
+/* What the outputs of a call's samples are compared with: one of the two. */
+typedef struct cnnbn_targets {
+    const int32_t *labels;    /* [N] class numbers in [0, C): rows with a 1 there; with C = 1 the number itself */
+    const float *const *rows; /* [N] rows of C values */
+} cnnbn_targets;
+
+/* A loss is the mean of its terms over a sample's C outputs (softmax_xent: their sum), summed over samples. */
+typedef struct cnnbn_loss {
+    const cnnbn_run *run;
+    int C;
+    const float *x; /* [N][C]: outputs, or logits */
+    cnnbn_targets target;
+    float label_smoothing; /* e: targets t are t*(1 - e) + e/C (softmax_xent), t*(1 - e) + e/2 (binary ones) */
+    float delta;           /* Huber's */
+    float grad_scale;      /* of dx */
+    float *dx;             /* [N][C], overwritten: gradient by x of each sample's loss; NULL: not wanted */
+    double *sums;          /* stack of 1 double: the loss; softmax_xent: of 2 */
+    size_t sums_stride;
+} cnnbn_loss;
+
+/* Bins of auc_counts: Keras' 200 thresholds. */
+enum { CNNBN_AUC_BINS = 200 };
+
 /* ---------------------------------------------------------------- optimisers */
 
 typedef struct cnnbn_adam {
@@ -273,11 +298,26 @@ typedef struct cnnbn_kernels {
     /* dx = y * (dy - sum_c dy*y); dx may be dy. */
     void (*softmax_bwd)(size_t rows, int C, const float *dy, const float *y, float *dx);
 
-    /* Sparse categorical cross-entropy on logits [N][C], labels [N] in [0,C). dlogits = (softmax - onehot)*grad_scale,
-     * or NULL; sums: stack of 2 doubles: sum of -log softmax[label] (stable, in double), number of rows whose first
-     * greatest logit is at the label. label_smoothing e: target (1-e)*onehot + e/C. */
-    void (*softmax_xent)(const cnnbn_run *run, int C, const float *logits, const int32_t *labels, float label_smoothing,
-                         float grad_scale, float *dlogits, double *sums, size_t sums_stride);
+    /* Categorical cross-entropy of logits: -sum_c t_c log softmax_c (stable, in double); second sum: rows whose first
+     * greatest logit is at the label, or at the first greatest target. dx = (softmax*sum(t) - t)*grad_scale. */
+    void (*softmax_xent)(const cnnbn_loss *args);
+    /* Binary cross-entropy of logits: max(x, 0) - x*t + log(1 + e^-|x|); dx = (sigmoid(x) - t)/C*grad_scale. */
+    void (*sigmoid_xent)(const cnnbn_loss *args);
+    /* Binary cross-entropy of probabilities p, x cut to [1e-7, 1 - 1e-7] as Keras does: -t log p - (1 - t) log(1 - p);
+     * dx = (p - t)/(p(1 - p))/C*grad_scale, 0 where x was cut. */
+    void (*binary_xent)(const cnnbn_loss *args);
+    /* (x - t)^2; |x - t| (gradient 0 at 0); Huber (1964): d^2/2 where |d| <= delta, else delta*|d| - delta^2/2. */
+    void (*squared_error)(const cnnbn_loss *args);
+    void (*absolute_error)(const cnnbn_loss *args);
+    void (*huber)(const cnnbn_loss *args);
+    /* Metrics: of args only run, C, x, target, sums are looked at. Sums of class_hits: rows whose first greatest output
+     * is at the label (top 0), or with fewer than `top` outputs above the label's, which is finite; a target row's label
+     * is its first greatest value. binary_hits: outputs on their target's side, (x > threshold) == t. */
+    void (*class_hits)(const cnnbn_loss *args, int top);
+    void (*binary_hits)(const cnnbn_loss *args, float threshold);
+    /* Stack of 2*CNNBN_AUC_BINS: outputs of targets other than 0 by bin, then those of 0; bin = ceil(199 p) - 1, at least
+     * 0, of p = x, or of sigmoid(x) when `logits` is set. NaN falls into bin 0. */
+    void (*auc_counts)(const cnnbn_loss *args, int logits);
 
     /* y = x * mask / (1 - rate): element i of sample n is kept when cnnbn_rng_uniform(keys[n], i) >= rate. The same call
      * is its own adjoint. y may be x. */

@@ -3,7 +3,7 @@
  * The program. Operations between two synchronisations (batch-norm sums) form a level. Inside a level every operation runs
  * on one unit (a few neighbouring slices) before the next unit starts, so that a unit's tensors stay in cache; what does not
  * outlive the level lives in a thread's scratch and never has a full-size array. Between levels one small reduction carries
- * all sums of the level (batch norms, loss, hits, flags).
+ * all sums of the level (batch norms, loss, metrics, flags).
  */
 #ifndef CNNBN_NET_H
 #define CNNBN_NET_H
@@ -38,6 +38,33 @@ typedef struct cnnbn_optimizer {
     double clip_limit;
 } cnnbn_optimizer;
 
+/* As Keras defines them: the mean over a sample's outputs (of a categorical cross-entropy: the sum), then over the batch. */
+typedef enum cnnbn_loss_kind {
+    CNNBN_LOSS_SPARSE_CATEGORICAL_CROSSENTROPY = 0,
+    CNNBN_LOSS_CATEGORICAL_CROSSENTROPY,
+    CNNBN_LOSS_BINARY_CROSSENTROPY,
+    CNNBN_LOSS_MSE,
+    CNNBN_LOSS_MAE,
+    CNNBN_LOSS_HUBER
+} cnnbn_loss_kind;
+
+CNNBN_API const char *cnnbn_loss_name(cnnbn_loss_kind kind); /* as Keras writes it */
+
+typedef enum cnnbn_metric_kind {
+    CNNBN_METRIC_ACCURACY = 0,    /* samples whose greatest output is the label; of one output: as the next */
+    CNNBN_METRIC_TOP,             /* samples whose label is among the `top` greatest outputs */
+    CNNBN_METRIC_BINARY_ACCURACY, /* outputs on their target's side of 1/2; of logits: of 0 */
+    CNNBN_METRIC_AUC,             /* area under the ROC curve, as Keras' AUC() */
+    CNNBN_METRIC_MAE,
+    CNNBN_METRIC_MSE
+} cnnbn_metric_kind;
+
+enum { CNNBN_METRICS_MAX = 8 };
+typedef struct cnnbn_metric {
+    cnnbn_metric_kind kind;
+    int top;
+} cnnbn_metric;
+
 typedef struct cnnbn_net_config {
     const cnnbn_kernels *kernels; /* borrowed for ever */
     cnnbn_conv_algo conv;         /* AUTO or a wish */
@@ -52,7 +79,14 @@ typedef struct cnnbn_net_config {
     /* Input: x = raw*input_scale[c] + input_shift[c]; arrays of C, copied. */
     int input_is_u8;
     const float *input_scale, *input_shift;
-    float label_smoothing;
+    /* A cross-entropy is computed from the logits where the model ends in its softmax or sigmoid, and takes the outputs of
+     * a linear end for logits; `from_logits` says that the latter is meant. */
+    cnnbn_loss_kind loss;
+    int from_logits;
+    float label_smoothing; /* with sparse_categorical_crossentropy in training only */
+    float huber_delta;
+    int n_metrics;
+    cnnbn_metric metrics[CNNBN_METRICS_MAX];
     cnnbn_optimizer optimizer;
 } cnnbn_net_config;
 
@@ -89,16 +123,22 @@ typedef struct cnnbn_batch {
     size_t n_global;           /* samples of the whole batch, 1 .. batch_size */
     size_t n_local;            /* of this rank: as cnnbn_net_local_samples says */
     const void *const *images; /* [n_local] raw images, each sample_bytes */
-    const int32_t *labels;     /* [n_local] */
+    cnnbn_targets targets;     /* [n_local] */
     const uint64_t *ids;       /* [n_local] sample numbers in the dataset: for dropout */
     uint64_t epoch;            /* for dropout */
 } cnnbn_batch;
 
 typedef struct cnnbn_step_result {
-    double loss;     /* mean over the batch, before the update */
-    double hits;     /* samples whose greatest output is the label */
-    double flags[4]; /* sums over ranks of what went in */
+    double loss;        /* mean over the batch, before the update */
+    const double *sums; /* [cnnbn_net_n_sums], see there; borrowed until the next step */
+    double flags[4];    /* sums over ranks of what went in */
 } cnnbn_step_result;
+
+/* What is summed over samples beside gradients: [0] the loss, [1] with a categorical cross-entropy the samples whose greatest
+ * output is the label, then what the metrics need. Sums of batches or blocks may be added up. */
+CNNBN_API size_t cnnbn_net_n_sums(const cnnbn_net *net);
+/* Metric i of the configuration from the sums over n > 0 samples. */
+CNNBN_API double cnnbn_net_metric(const cnnbn_net *net, int i, const double *sums, double n);
 
 /* One training step: forward, backward, reduction, update. Collective. flags_in: four numbers >= 0 (integers) that ride on a
  * reduction of this step (route "carry"): failures, signals. When the loss is not finite, nothing is updated and
@@ -112,11 +152,12 @@ CNNBN_API cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *b
 CNNBN_API void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t bytes);
 
 /* Inference on up to cnnbn_net_block(net) samples per call and thread: with moving statistics. Samples are cut into blocks of
- * cnnbn_net_block samples; block_loss[b], block_hits[b] (or NULL) get a block's sums; probabilities [n][classes] or NULL.
- * labels may be NULL when block_loss is NULL. Local; any number of samples. Bits of a block depend on its samples alone. */
+ * cnnbn_net_block samples; block_sums [blocks][cnnbn_net_n_sums] or NULL, with targets NULL where not asked for; outputs
+ * [n][outputs] or NULL: of a linear end and a cross-entropy probabilities, else as the model gives them. Local; any number of
+ * samples. Bits of a block depend on its samples alone. */
 CNNBN_API int cnnbn_net_block(const cnnbn_net *net);
-CNNBN_API void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const int32_t *labels,
-                               double *block_loss, double *block_hits, float *probabilities);
+CNNBN_API void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const cnnbn_targets *targets,
+                               double *block_sums, float *outputs);
 
 /* Equal moving statistics on all ranks after local batch norm: their mean. Collective. */
 CNNBN_API cnnbn_status cnnbn_net_average_statistics(cnnbn_net *net) CNNBN_MUST_CHECK;

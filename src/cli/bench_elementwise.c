@@ -123,7 +123,15 @@ KERNEL(softmax)
 KERNEL(softmax_loss)
 {
     ARRAYS;
-    s->table->softmax_xent(&s->run, CLASSES, s->a, s->labels, 0, 1, s->b, s->sums, 2);
+    const cnnbn_loss args = {.run = &s->run,
+                             .C = CLASSES,
+                             .x = s->a,
+                             .target = {.labels = s->labels},
+                             .grad_scale = 1,
+                             .dx = s->b,
+                             .sums = s->sums,
+                             .sums_stride = 2};
+    s->table->softmax_xent(&args);
 }
 
 KERNEL(dropout)

@@ -149,7 +149,7 @@ cnnbn_status bench_net_steps(cnnbn_comm *comm, cnnbn_net *net, const bench_data 
         const cnnbn_batch batch = {.n_global = data->n_global,
                                    .n_local = data->n_local,
                                    .images = data->images[p],
-                                   .labels = data->labels[p],
+                                   .targets = {.labels = data->labels[p]},
                                    .ids = data->ids[p]};
         CNNBN_TRY(cnnbn_net_train_step(net, &batch, no_flags, &result));
     }

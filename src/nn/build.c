@@ -279,37 +279,6 @@ static const cnnbn_builder_ops builder_ops = {
     .noise = cnnbn__build_noise,
 };
 
-/* The loss is computed from logits: the output must be a softmax, which then is not computed in training, or linear (its
- * values are then taken as logits, as Keras' from_logits=True). */
-static cnnbn_status find_logits(cnnbn_net *net)
-{
-    int v = net->output_value;
-    const value *out = &net->graph_values[v];
-    const op *last = &net->ops[out->producer];
-    const char *layer = last->layer >= 0 ? net->model->layers[last->layer].name : "input";
-    if (out->shape.rank != 1)
-        return cnnbn_error(CNNBN_ERR_MODEL,
-                           "layer %s: the output has %d axes; classification wants one (classes): add Flatten or "
-                           "GlobalAveragePooling2D, then Dense",
-                           layer, out->shape.rank);
-    net->has_softmax = last->kind == OP_SOFTMAX;
-    net->logits_value = net->has_softmax ? last->in[0] : v;
-    while (last->kind == OP_RESHAPE) last = &net->ops[net->graph_values[last->in[0]].producer];
-    if (last->kind == OP_SOFTMAX && !net->has_softmax)
-        return cnnbn_error(CNNBN_ERR_MODEL,
-                           "layer %s: the softmax must come last: put it behind the Flatten or Reshape", layer);
-    if (last->kind == OP_ACT)
-        return cnnbn_error(
-            CNNBN_ERR_MODEL,
-            "layer %s: the output's activation must be softmax or linear for the loss sparse_categorical_crossentropy",
-            layer);
-    if (out->count < 2)
-        return cnnbn_error(CNNBN_ERR_MODEL,
-                           "layer %s: %zu output; sparse_categorical_crossentropy wants at least 2 classes", layer,
-                           out->count);
-    return CNNBN_OK;
-}
-
 cnnbn_status cnnbn__net_build(cnnbn_net *net)
 {
     const cnnbn_model *model = net->model;
@@ -341,5 +310,5 @@ cnnbn_status cnnbn__net_build(cnnbn_net *net)
     cnnbn_free(memory);
     CNNBN_TRY(b.status);
     net->graph_values[net->output_value].n_uses++; /* the world */
-    return find_logits(net);
+    return cnnbn__net_find_loss(net);
 }

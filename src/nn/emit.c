@@ -131,8 +131,9 @@ static void emit_forward(emitter *e, int index)
         e->fwd[o->out] = in[0];
         return;
     }
-    if (o->kind == OP_SOFTMAX && o->out == net->output_value && e->prog->training) return; /* part of the loss */
-    if (o->kind == OP_ADD && o->n_in > 2) {                                                /* ((a + b) + c) + ... */
+    if (o->out == net->output_value && o->in[0] == net->loss_value && e->prog->training && !net->metrics_want_output)
+        return;                             /* part of the loss */
+    if (o->kind == OP_ADD && o->n_in > 2) { /* ((a + b) + c) + ... */
         int sum = in[0];
         for (int k = 1; k < o->n_in; k++) {
             int pair[2] = {sum, in[k]};
@@ -350,11 +351,11 @@ static void emit_loss(emitter *e)
 {
     cnnbn_net *net = e->net;
     program *prog = e->prog;
-    prog->logits = e->fwd[net->logits_value];
-    int dlogits = prog->training ? new_value(e, net->graph_values[net->logits_value].shape, -1) : -1;
-    (void)emit(e, I_LOSS, -1, 1, &prog->logits, dlogits);
+    int in[2] = {e->fwd[net->loss_value], e->fwd[net->output_value]};
+    int dx = prog->training ? new_value(e, net->graph_values[net->loss_value].shape, -1) : -1;
+    (void)emit(e, I_LOSS, -1, net->metrics_want_output ? 2 : 1, in, dx);
     if (prog->training)
-        e->grad[net->logits_value] = dlogits;
+        e->grad[net->loss_value] = dx;
     else
         prog->output = e->fwd[net->output_value];
 }
@@ -383,7 +384,7 @@ cnnbn_status cnnbn__net_emit(cnnbn_net *net, program *prog, int training)
     if (e.status == CNNBN_OK) emit_loss(&e);
     if (training && e.status == CNNBN_OK) {
         find_needs(&e);
-        if (!e.need[net->logits_value])
+        if (!e.need[net->loss_value])
             e.status = cnnbn_error(CNNBN_ERR_MODEL, "nothing to train: no layer of the model has trainable weights");
         for (int i = net->n_ops - 1; i >= 0 && e.status == CNNBN_OK; i--) backward(&e, i);
     }

@@ -87,7 +87,7 @@ static work_unit unit_of(cnnbn_net *net, thread_state *t, int tid, const cnnbn_r
         .n = run->bounds[run->n_slices],
         .first_local = local,
         .images = batch->images + local,
-        .labels = batch->labels + local,
+        .targets = cnnbn__targets_from(&batch->targets, local),
         .ids = batch->ids + local,
         .epoch = batch->epoch,
         .sums = t->sums,
@@ -211,22 +211,20 @@ static cnnbn_status reduce_level(cnnbn_net *net, int at_level, const net_level *
     double *extra = lv->has_loss ? net->flags : NULL;
     size_t n_extra = lv->has_loss ? STOP_FLAGS : 0;
     if (net->config.bn_local) {
-        double loss[2];
         if (lv->has_loss)
-            CNNBN_TRY(
-                cnnbn_reduce_f64(net->reducer, net->nodes + lv->loss_offset, lv->payload, 2, loss, extra, n_extra));
+            CNNBN_TRY(cnnbn_reduce_f64(net->reducer, net->nodes + lv->loss_offset, lv->payload, net->n_sums,
+                                       net->loss_sums, extra, n_extra));
         /* the reduction may use the entries of the loss as it likes, not the others */
         spread_local_sums(net, at_level, lv);
-        if (lv->has_loss) memcpy(net->reduced + lv->loss_offset, loss, sizeof loss);
     } else {
         CNNBN_TRY(cnnbn_reduce_f64(net->reducer, net->nodes, lv->payload, lv->payload, net->reduced, extra, n_extra));
         spread_sums(net, at_level, net->reduced, (double)net->batch->n_global);
     }
     if (!lv->has_loss) return CNNBN_OK;
-    net->loss_sum = net->reduced[lv->loss_offset];
-    net->hits = net->reduced[lv->loss_offset + 1];
-    if (!isfinite(net->loss_sum))
-        return cnnbn_error(CNNBN_ERR_NONFINITE, "the loss is %g", net->loss_sum / (double)net->batch->n_global);
+    if (!net->config.bn_local)
+        memcpy(net->loss_sums, net->reduced + lv->loss_offset, net->n_sums * sizeof *net->loss_sums);
+    if (!isfinite(net->loss_sums[0]))
+        return cnnbn_error(CNNBN_ERR_NONFINITE, "the loss is %g", net->loss_sums[0] / (double)net->batch->n_global);
     return CNNBN_OK;
 }
 
@@ -377,8 +375,8 @@ cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, cons
         step_thread(net, omp_get_thread_num());
     }
     if (net->status == CNNBN_OK) net->status = net->finish_status;
-    result->loss = net->loss_sum / (double)batch->n_global;
-    result->hits = net->hits;
+    result->loss = net->loss_sums[0] / (double)batch->n_global;
+    result->sums = net->loss_sums;
     for (int f = 0; f < STOP_FLAGS; f++) result->flags[f] = net->flags[f];
     if (net->status == CNNBN_OK) net->iterations++;
     return net->status;
@@ -391,14 +389,13 @@ int cnnbn_net_block(const cnnbn_net *net)
     return net->block;
 }
 
-static void infer_block(cnnbn_net *net, size_t block, size_t n, const void *const *images, const int32_t *labels,
-                        double *block_loss, double *block_hits, float *probabilities, int tid)
+static void infer_block(cnnbn_net *net, size_t block, size_t n, const void *const *images, const cnnbn_targets *targets,
+                        double *block_sums, float *outputs, int tid)
 {
     program *prog = &net->infer;
     thread_state *t = &net->threads[tid];
     size_t first = block * (size_t)net->block;
     int count = (int)(n - first < (size_t)net->block ? n - first : (size_t)net->block);
-    double sums[2] = {0, 0};
     cnnbn_run run;
     cnnbn_run_fill(&run, (size_t)count, 1, 0, 1, t->bounds, t->n_merge);
     work_unit u = {
@@ -409,24 +406,17 @@ static void infer_block(cnnbn_net *net, size_t block, size_t n, const void *cons
         .run = &run,
         .n = count,
         .images = images + first,
-        .labels = labels ? labels + first : NULL,
-        .sums = sums,
+        .sums = block_sums ? block_sums + block * net->n_sums : t->sums,
     };
+    if (targets) u.targets = cnnbn__targets_from(targets, first);
     run_instrs(&u, prog, &prog->levels[0]);
-    if (block_loss) block_loss[block] = sums[0];
-    if (block_hits) block_hits[block] = sums[1];
-    if (probabilities) {
-        const value *out = &prog->values[cnnbn__value_root(prog, prog->output)];
-        float *to = probabilities + first * out->count;
-        if (net->has_softmax)
-            memcpy(to, t->scratch + out->offset, (size_t)count * out->count * sizeof(float));
-        else
-            net->kernels->softmax((size_t)count, (int)out->count, t->scratch + out->offset, to);
-    }
+    if (!outputs) return;
+    const value *out = &prog->values[cnnbn__value_root(prog, prog->output)];
+    cnnbn__make_outputs(net, (size_t)count, out->count, t->scratch + out->offset, outputs + first * out->count);
 }
 
-void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const int32_t *labels, double *block_loss,
-                     double *block_hits, float *probabilities)
+void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const cnnbn_targets *targets,
+                     double *block_sums, float *outputs)
 {
     size_t n_blocks = (n + (size_t)net->block - 1) / (size_t)net->block;
     for (int b = 0; b < net->n_bns; b++) cnnbn__bn_use_moving(net, &net->bns[b]);
@@ -436,8 +426,7 @@ void cnnbn_net_infer(cnnbn_net *net, size_t n, const void *const *images, const 
         (void)prepare_level(net, &net->infer, &net->infer.levels[0], tid, net->n_threads);
 #pragma omp barrier
 #pragma omp for schedule(static)
-        for (size_t b = 0; b < n_blocks; b++)
-            infer_block(net, b, n, images, labels, block_loss, block_hits, probabilities, tid);
+        for (size_t b = 0; b < n_blocks; b++) infer_block(net, b, n, images, targets, block_sums, outputs, tid);
     }
 }
 

@@ -314,15 +314,6 @@ static void run_dropout(const work_unit *u, const instr *in)
                              at(u, in->in[0]), at(u, in->out));
 }
 
-static void run_loss(const work_unit *u, const instr *in)
-{
-    const net_level *lv = &u->prog->levels[in->level];
-    if (!u->labels) return;
-    u->net->kernels->softmax_xent(u->run, (int)u->prog->values[in->in[0]].count, at(u, in->in[0]), u->labels,
-                                  u->prog->training ? u->net->config.label_smoothing : 0, u->net->grad_scale,
-                                  in->out >= 0 ? at(u, in->out) : NULL, u->sums + lv->loss_offset, lv->payload);
-}
-
 void cnnbn__run_instr(const work_unit *u, const instr *in)
 {
     const cnnbn_kernels *k = u->net->kernels;
@@ -393,7 +384,7 @@ void cnnbn__run_instr(const work_unit *u, const instr *in)
         run_unconcat(u, in);
         break;
     case I_LOSS:
-        run_loss(u, in);
+        cnnbn__run_loss(u, in);
         break;
     case I_PLAIN_FWD:
         cnnbn__plain_forward(u, in);

@@ -206,10 +206,9 @@ typedef struct program {
     size_t arena_floats;                                   /* per program, for max_samples */
     size_t scratch_floats, stack_floats, workspace_floats; /* of one thread */
     size_t payload_max;
-    int logits, labels_loss; /* value of the logits; has a loss */
-    int output;              /* value of the probabilities (inference) */
-    int max_samples;         /* of the stored arrays */
-    int max_unit;            /* samples of the largest unit */
+    int output;      /* value of the outputs (inference) */
+    int max_samples; /* of the stored arrays */
+    int max_unit;    /* samples of the largest unit */
 } program;
 
 /* How the nodes of a rank's threads are joined: adds in place, then copies to the rank's entries. */
@@ -247,7 +246,12 @@ struct cnnbn_net {
     int n_bns, bns_cap;
     bn_state *bns;
     void *bn_memory;
-    int output_value, logits_value, has_softmax;
+    int output_value;
+    int loss_value; /* what the loss reads: the outputs, or what stands in front of their softmax or sigmoid */
+    void (*loss)(const cnnbn_loss *args);
+    int outputs_are_logits;  /* of the cross-entropy: inference makes probabilities of them */
+    int metrics_want_output; /* a metric reads the outputs beside the loss's value */
+    size_t n_sums, metric_at[CNNBN_METRICS_MAX];
     program train, infer;
 
     /* Slabs. Trained weights first in the order of layers, kernels and biases before gammas and betas (whose gradients come
@@ -286,7 +290,8 @@ struct cnnbn_net {
     cnnbn_run rank_run;
     size_t first_sample;
     cnnbn_status status, request_status, finish_status;
-    double flags[STOP_FLAGS], loss_sum, hits;
+    double flags[STOP_FLAGS];
+    double *loss_sums; /* [n_sums] */
     float grad_scale;
     size_t trace_room; /* events a thread may record; 0: no timeline */
     volatile int position_instr, position_inference;
@@ -303,12 +308,11 @@ typedef struct work_unit {
     int n;                     /* samples */
     size_t first_local;        /* of the first sample among the rank's */
     const void *const *images; /* [n] */
-    const int32_t *labels;     /* [n] */
+    cnnbn_targets targets;     /* [n]; none in inference without a loss */
     const uint64_t *ids;       /* [n] */
     uint64_t epoch;
-    int entry;            /* of the stacks */
-    float *probabilities; /* inference */
-    double *sums;         /* where the loss goes: entry of the sums' stack, or the block's */
+    int entry;    /* of the stacks */
+    double *sums; /* where the loss goes: entry of the sums' stack, or the block's */
 } work_unit;
 
 /* build.c */
@@ -339,6 +343,13 @@ void cnnbn__bn_after_sums(cnnbn_net *net, bn_state *bn, const double *sums, doub
 void cnnbn__bn_use_moving(cnnbn_net *net, bn_state *bn);
 void cnnbn__bn_update_moving(cnnbn_net *net); /* at the end of a step that went well */
 cnnbn_prologue cnnbn__bn_prologue(const bn_state *bn);
+/* loss.c: which value the loss reads and how; the sums that come of it; one loss instruction on one unit */
+cnnbn_status cnnbn__net_find_loss(cnnbn_net *net);
+void cnnbn__run_loss(const work_unit *u, const instr *in);
+/* Outputs of n samples from what the model gives: probabilities from the logits of a linear end. */
+void cnnbn__make_outputs(const cnnbn_net *net, size_t n, size_t count, const float *y, float *outputs);
+/* Those of the samples from `first` on. */
+cnnbn_targets cnnbn__targets_from(const cnnbn_targets *targets, size_t first);
 /* weights.c */
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);
 /* timeline.c: with net->trace_room > 0 only */

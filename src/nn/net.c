@@ -132,7 +132,8 @@ static cnnbn_status alloc_threads(cnnbn_net *net)
         CNNBN_TRY(alloc_floats(scratch, "scratch of a thread", &ts->scratch));
         CNNBN_TRY(alloc_floats(workspace, "workspace of a thread", &ts->workspace));
         CNNBN_TRY(alloc_floats(entries * train->stack_floats, "partial gradients of a thread", &ts->stack));
-        CNNBN_TRY(alloc_doubles(entries * train->payload_max + 2, "partial sums of a thread", &ts->sums));
+        size_t sums = entries * train->payload_max;
+        CNNBN_TRY(alloc_doubles(sums > net->n_sums ? sums : net->n_sums, "partial sums of a thread", &ts->sums));
         CNNBN_TRY(cnnbn_alloc_array(unit, sizeof(uint64_t), "dropout keys", &memory));
         ts->keys = memory;
     }
@@ -242,6 +243,7 @@ static cnnbn_status create(cnnbn_net *net)
     CNNBN_TRY(alloc_floats(prepared, "prepared weights", &net->prepared));
     CNNBN_TRY(alloc_doubles(((size_t)net->n_nodes + 1) * train->payload_max, "sums of the rank", &net->nodes));
     CNNBN_TRY(alloc_doubles(train->payload_max, "sums over all ranks", &net->reduced));
+    CNNBN_TRY(alloc_doubles(net->n_sums, "sums of the loss", &net->loss_sums));
     return CNNBN_OK;
 }
 
@@ -292,7 +294,8 @@ void cnnbn_net_destroy(cnnbn_net *net)
                             net->bn_memory,   net->param_offset, net->agains,   net->weights,      net->state,
                             net->grads,       net->slots[0],     net->slots[1], net->norms,        net->arena,
                             net->prepared,    net->nodes,        net->reduced,  net->threads,      net->joins,
-                            net->copies,      net->buckets,      net->requests, net->rank_bounds,  net->rank_merge};
+                            net->copies,      net->buckets,      net->requests, net->rank_bounds,  net->rank_merge,
+                            net->loss_sums};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }

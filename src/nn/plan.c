@@ -298,7 +298,7 @@ static void place_sums(cnnbn_net *net, program *prog)
         if (in->kind == I_LOSS) {
             lv->has_loss = 1;
             lv->loss_offset = lv->payload;
-            lv->payload += 2;
+            lv->payload += net->n_sums;
         }
         if (!prog->training) continue;
         if (in->stats_bn >= 0) {

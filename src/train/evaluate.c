@@ -17,7 +17,8 @@ typedef struct evaluation {
     feed *f;
     size_t block, n_samples;
     int classes;
-    double *sums;         /* [2 * n_blocks]: losses, hits */
+    double *sums; /* [n_blocks][n_sums]: loss, hits, metrics */
+    size_t n_sums;
     float *probabilities; /* [round] or NULL */
     uint32_t *ids;
     int64_t *confusion;
@@ -35,7 +36,7 @@ static void count_confusion(const evaluation *e, const int32_t *labels, size_t n
 }
 
 /* Blocks [first, first + count) of the split. */
-static cnnbn_status run_blocks(evaluation *e, size_t first, size_t count, size_t n_blocks)
+static cnnbn_status run_blocks(evaluation *e, size_t first, size_t count)
 {
     size_t begin = first * e->block, end = (first + count) * e->block;
     if (end > e->n_samples) end = e->n_samples;
@@ -47,8 +48,8 @@ static cnnbn_status run_blocks(evaluation *e, size_t first, size_t count, size_t
     const uint64_t *ids;
     size_t n;
     CNNBN_TRY(feed_take(e->f, &images, &labels, &ids, &n));
-    cnnbn_net_infer(e->net, n, images, labels, e->sums + first, e->sums + n_blocks + first,
-                    e->confusion ? e->probabilities : NULL);
+    const cnnbn_targets targets = {.labels = labels};
+    cnnbn_net_infer(e->net, n, images, &targets, e->sums + first * e->n_sums, e->confusion ? e->probabilities : NULL);
     if (e->confusion) count_confusion(e, labels, n);
     return CNNBN_OK;
 }
@@ -56,7 +57,7 @@ static cnnbn_status run_blocks(evaluation *e, size_t first, size_t count, size_t
 static cnnbn_status allocate(evaluation *e, size_t n_blocks, size_t round)
 {
     void *memory;
-    CNNBN_TRY(cnnbn_alloc_array(2 * n_blocks + 1, sizeof(double), "sums of an evaluation", &memory));
+    CNNBN_TRY(cnnbn_alloc_array(e->n_sums * n_blocks + 1, sizeof(double), "sums of an evaluation", &memory));
     e->sums = memory;
     CNNBN_TRY(cnnbn_alloc_array(round * e->block, sizeof(uint32_t), "sample numbers of an evaluation", &memory));
     e->ids = memory;
@@ -76,6 +77,7 @@ cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_
                     .f = f,
                     .block = (size_t)cnnbn_net_block(net),
                     .n_samples = n_samples,
+                    .n_sums = cnnbn_net_n_sums(net),
                     .classes = n_classes,
                     .confusion = confusion};
     size_t n_blocks = (n_samples + e.block - 1) / e.block, size = (size_t)cnnbn_comm_size(comm);
@@ -93,7 +95,7 @@ cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_
         size_t begin = first + at, end = begin + round < last ? begin + round : last;
         watchdog_phase(w, "validation", (int64_t)(at * e.block));
         double start = cnnbn_now_s();
-        cnnbn_status local = begin < end ? run_blocks(&e, begin, end - begin, n_blocks) : CNNBN_OK;
+        cnnbn_status local = begin < end ? run_blocks(&e, begin, end - begin) : CNNBN_OK;
         double flags[3] = {local != CNNBN_OK, stop ? stop(stop_context) : 0, cnnbn_now_s() - start};
         status = cnnbn_comm_max_f64(comm, flags, 3);
         if (status == CNNBN_OK && flags[0] > 0) status = cnnbn_comm_agree(comm, local);
@@ -103,15 +105,15 @@ cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_
         if (flags[2] > long_round_s && round > 1) round /= 2;
     }
     /* Every entry is one rank's and zero elsewhere, so the sum over ranks is exact. */
-    if (status == CNNBN_OK && !*stopped) status = cnnbn_comm_sum_f64(comm, e.sums, 2 * n_blocks);
+    if (status == CNNBN_OK && !*stopped) status = cnnbn_comm_sum_f64(comm, e.sums, e.n_sums * n_blocks);
     if (status == CNNBN_OK && confusion)
         status = cnnbn_comm_sum_i64(comm, confusion, (size_t)n_classes * (size_t)n_classes);
     memset(out, 0, sizeof *out);
     if (status == CNNBN_OK && !*stopped && n_samples) {
         double loss = 0, hits = 0;
         for (size_t b = 0; b < n_blocks; b++) {
-            loss += e.sums[b];
-            hits += e.sums[n_blocks + b];
+            loss += e.sums[b * e.n_sums];
+            hits += e.sums[b * e.n_sums + 1];
         }
         *out = (evaluation_sums){loss / (double)n_samples, hits / (double)n_samples, n_samples};
     }

@@ -154,7 +154,7 @@ const char *cnnbn_predictor_class_name(const cnnbn_predictor *p, int c)
 
 void cnnbn_predictor_run(cnnbn_predictor *p, size_t n, const void *const *images, float *probabilities)
 {
-    cnnbn_net_infer(p->net, n, images, NULL, NULL, NULL, probabilities);
+    cnnbn_net_infer(p->net, n, images, NULL, NULL, probabilities);
 }
 
 static cnnbn_status check_data(const cnnbn_predictor *p, const cnnbn_dataset_info *info, cnnbn_split split)

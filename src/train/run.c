@@ -147,7 +147,7 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)t->state.step, &first, &count);
     cnnbn_batch batch = {.n_global = count, .epoch = (uint64_t)t->state.epoch};
     double start = cnnbn_now_s();
-    cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.labels, &batch.ids, &n_local);
+    cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.targets.labels, &batch.ids, &n_local);
     trace_note(t, TRACE_DATA, start);
     if (fed == CNNBN_OK) fed = taken;
     batch.n_local = n_local;
@@ -177,7 +177,7 @@ static void count_step(trainer *t, const cnnbn_step_result *result, size_t n_ima
     st->global_step++;
     st->epoch_samples += (int64_t)n_images;
     st->epoch_loss_sum += result->loss * (double)n_images;
-    st->epoch_hits += result->hits;
+    st->epoch_hits += result->sums[1];
     t->train_s += seconds;
     t->epoch_s += seconds;
     t->train_images += (int64_t)n_images;
@@ -185,7 +185,7 @@ static void count_step(trainer *t, const cnnbn_step_result *result, size_t n_ima
     if (seconds > t->slowest_step_s) t->slowest_step_s = seconds;
     watchdog_step_seconds(t->dog, seconds);
     watchdog_phase(t->dog, "training", st->global_step);
-    double accuracy = result->hits / (double)n_images;
+    double accuracy = result->sums[1] / (double)n_images;
     csv_row(t->log_steps, "%" PRId64 ",%.9g,%.9g\n", st->global_step - 1, result->loss, accuracy);
     if (is_root(t)) progress_step(t->show, st->step, n_images, result->loss, accuracy);
     if (result->flags[FLAG_STOP] > 0)

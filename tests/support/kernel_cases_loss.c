@@ -1,5 +1,7 @@
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "case_tools.h"
 #include "kernel_cases.h"
@@ -37,46 +39,112 @@ static void check_softmax(const char *label, const cnnbn_kernels *table, arrays 
     x[at] = kept;
 }
 
-static void check_xent(const char *label, const cnnbn_kernels *table, arrays *mem, dice *d, const case_run *r, int C,
-                       float *x)
+typedef void (*loss_kernel)(const cnnbn_loss *args);
+
+typedef struct loss_kind {
+    const char *name;
+    size_t offset; /* in the table */
+    size_t n_sums;
+    int is_binary; /* targets in [0, 1]; x may be anything */
+} loss_kind;
+
+static const loss_kind kinds[] = {
+    {"softmax_xent", offsetof(cnnbn_kernels, softmax_xent), 2, 1},
+    {"sigmoid_xent", offsetof(cnnbn_kernels, sigmoid_xent), 1, 1},
+    {"binary_xent", offsetof(cnnbn_kernels, binary_xent), 1, 1},
+    {"squared_error", offsetof(cnnbn_kernels, squared_error), 1, 0},
+    {"absolute_error", offsetof(cnnbn_kernels, absolute_error), 1, 0},
+    {"huber", offsetof(cnnbn_kernels, huber), 1, 0},
+};
+
+static loss_kernel kernel_of(const cnnbn_kernels *table, const loss_kind *kind)
+{
+    loss_kernel kernel;
+    memcpy(&kernel, (const char *)table + kind->offset, sizeof kernel);
+    return kernel;
+}
+
+/* Class numbers, or rows: one-hot, soft, or any numbers where the loss takes them. */
+static cnnbn_targets random_targets(arrays *mem, dice *d, size_t rows, int C, int is_binary)
+{
+    static const float *pointers[64];
+    int32_t *labels = (int32_t *)(void *)arrays_floats(mem, rows, 0);
+    for (size_t i = 0; i < rows; i++) labels[i] = dice_int(d, 0, C > 1 ? C - 1 : 1);
+    if (dice_one_in(d, 2)) return (cnnbn_targets){.labels = labels};
+    float *values = arrays_random(mem, d, rows * (size_t)C, is_binary ? 0 : -3, is_binary ? 1 : 3);
+    int is_hard = dice_one_in(d, 2);
+    for (size_t i = 0; i < rows * (size_t)C && is_hard; i++) values[i] = roundf(values[i]);
+    for (size_t i = 0; i < rows; i++) pointers[i] = values + i * (size_t)C;
+    return (cnnbn_targets){.rows = pointers};
+}
+
+/* A term of the derivative's tolerance: x beyond 1e7 is known to its own float digits, which a target of 1 does not share. */
+static void check_loss(const char *label, const cnnbn_kernels *table, const loss_kind *kind, arrays *mem, dice *d,
+                       const case_run *r, int C, float *x)
 {
     const cnnbn_kernels *ref = kernel_cases_ref();
     const cnnbn_run *run = &r->run;
-    size_t rows = (size_t)r->samples, n = rows * (size_t)C, stride = 2 + (size_t)dice_int(d, 0, 1);
-    float smoothing = dice_one_in(d, 2) ? 0 : dice_float(d, 0.01f, 0.3f), scale = dice_float(d, 0.01f, 1);
-    int32_t *labels = (int32_t *)(void *)arrays_floats(mem, rows, 0);
-    for (size_t i = 0; i < rows; i++) labels[i] = dice_int(d, 0, C - 1);
-    float *dl = arrays_floats(mem, n, 1), *ref_dl = arrays_floats(mem, n, 0);
-    double *sums = arrays_doubles(mem, (size_t)run->depth * stride);
-    double *ref_sums = arrays_doubles(mem, (size_t)run->depth * stride);
-    double *joined = arrays_doubles(mem, CNNBN_TREE_DEPTH * stride);
-    table->softmax_xent(run, C, x, labels, smoothing, scale, dl, sums, stride);
-    ref->softmax_xent(run, C, x, labels, smoothing, scale, ref_dl, ref_sums, stride);
-    case_each(label, "dlogits", dl, ref_dl, n, softmax_tolerance);
+    char what[48];
+    size_t rows = (size_t)r->samples, n = rows * (size_t)C, stride = kind->n_sums + (size_t)dice_int(d, 0, 1);
+    cnnbn_loss args = {.run = run,
+                       .C = C,
+                       .x = x,
+                       .target = random_targets(mem, d, rows, C, kind->is_binary),
+                       .label_smoothing = dice_one_in(d, 2) ? 0 : dice_float(d, 0.01f, 0.3f),
+                       .delta = dice_float(d, 0.1f, 3),
+                       .grad_scale = dice_float(d, 0.01f, 1),
+                       .dx = arrays_floats(mem, n, 1),
+                       .sums = arrays_doubles(mem, (size_t)run->depth * stride),
+                       .sums_stride = stride};
+    cnnbn_loss expected = args;
+    expected.dx = arrays_floats(mem, n, 0);
+    expected.sums = arrays_doubles(mem, (size_t)run->depth * stride);
+    kernel_of(table, kind)(&args);
+    kernel_of(ref, kind)(&expected);
+    (void)snprintf(what, sizeof what, "%s: dx", kind->name);
+    case_each(label, what, args.dx, expected.dx, n, softmax_tolerance);
+    (void)snprintf(what, sizeof what, "%s: sums", kind->name);
     for (int e = 0; e < run->n_nodes; e++) {
-        const double *got = sums + (size_t)e * stride, *expected = ref_sums + (size_t)e * stride;
-        double sizes[2] = {fabs(expected[0]) + (double)rows, 0}; /* the count is exact */
-        case_close_f64(label, "loss and hits", got, expected, sizes, 2, loss_tolerance);
+        const double *is = expected.sums + (size_t)e * stride;
+        double sizes[2] = {fabs(is[0]) + (double)rows, 0}; /* the count is exact */
+        case_close_f64(label, what, args.sums + (size_t)e * stride, is, sizes, kind->n_sums, loss_tolerance);
     }
+    double *joined = arrays_doubles(mem, CNNBN_TREE_DEPTH * stride);
     join j = {.S = r->S};
     for (int s = 0; s < run->n_slices; s++) {
         case_run one;
         case_run_slice(&one, r, s);
         size_t first = (size_t)run->bounds[s];
-        table->softmax_xent(&one.run, C, x + first * (size_t)C, labels + first, smoothing, scale, NULL,
-                            joined + (size_t)j.height * stride, stride);
-        join_push_f64(&j, &one.run, 2, joined, stride);
+        cnnbn_loss part = args;
+        part.run = &one.run;
+        part.x = x + first * (size_t)C;
+        if (part.target.labels)
+            part.target.labels += first;
+        else
+            part.target.rows += first;
+        part.dx = NULL;
+        part.sums = joined + (size_t)j.height * stride;
+        kernel_of(table, kind)(&part);
+        join_push_f64(&j, &one.run, kind->n_sums, joined, stride);
     }
-    case_nodes_f64(label, "loss of a run against its slices", run, 2, sums, joined, stride);
+    (void)snprintf(what, sizeof what, "%s of a run against its slices", kind->name);
+    case_nodes_f64(label, what, run, kind->n_sums, args.sums, joined, stride);
 
     if (n == 0) return;
-    x[(size_t)dice_int(d, 0, (int)n - 1)] = NAN;
-    ref->softmax_xent(run, C, x, labels, smoothing, scale, ref_dl, ref_sums, stride);
-    table->softmax_xent(run, C, x, labels, smoothing, scale, dl, sums, stride);
-    case_each(label, "dlogits with a NaN", dl, ref_dl, n, softmax_tolerance);
-    for (int e = 0; e < run->n_nodes; e++)
-        if (isnan(ref_sums[(size_t)e * stride]) && !isnan(sums[(size_t)e * stride]))
-            fail_msg("%s: a NaN is lost in the loss", label);
+    size_t at = (size_t)dice_int(d, 0, (int)n - 1);
+    float kept = x[at];
+    x[at] = NAN;
+    kernel_of(ref, kind)(&expected);
+    kernel_of(table, kind)(&args);
+    (void)snprintf(what, sizeof what, "%s: dx with a NaN", kind->name);
+    case_each(label, what, args.dx, expected.dx, n, softmax_tolerance);
+    int n_lost = 0, n_nan = 0;
+    for (int e = 0; e < run->n_nodes; e++) {
+        n_nan += isnan(expected.sums[(size_t)e * stride]);
+        n_lost += isnan(expected.sums[(size_t)e * stride]) && !isnan(args.sums[(size_t)e * stride]);
+    }
+    if (n_lost || n_nan != 1) fail_msg("%s: %s: a NaN is lost in the loss", label, kind->name);
+    x[at] = kept;
 }
 
 void kernel_cases_loss(const cnnbn_kernels *table, int n_cases, uint64_t seed)
@@ -97,7 +165,11 @@ void kernel_cases_loss(const cnnbn_kernels *table, int n_cases, uint64_t seed)
         if (dice_one_in(&d, 3)) /* ties for the greatest */
             for (size_t k = 0; k < n; k++) x[k] = roundf(2 * x[k] / width);
         check_softmax(label, table, &mem, &d, (size_t)run.samples, C, x);
-        check_xent(label, table, &mem, &d, &run, C, x);
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            arrays own = {.n = 0};
+            check_loss(label, table, &kinds[k], &own, &d, &run, C, x);
+            arrays_end(&own, label);
+        }
         arrays_end(&mem, label);
     }
 }

@@ -95,7 +95,7 @@ cnnbn_status net_bench_step(net_bench *b, size_t first, size_t n, const double f
     cnnbn_batch batch = {.n_global = n, .epoch = 2};
     cnnbn_net_local_samples(b->net, n, &mine, &batch.n_local);
     batch.images = b->pointers + first + mine;
-    batch.labels = b->labels + first + mine;
+    batch.targets.labels = b->labels + first + mine;
     batch.ids = b->ids + first + mine;
     return cnnbn_net_train_step(b->net, &batch, flags ? flags : none, result);
 }

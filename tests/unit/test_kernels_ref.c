@@ -407,7 +407,16 @@ static double xent(const float *logits, const int32_t *labels, float smoothing, 
 {
     case_run r;
     double sums[2];
-    kernel_cases_ref()->softmax_xent(one_slice(&r, 3), 4, logits, labels, smoothing, 1, dlogits, sums, 2);
+    const cnnbn_loss args = {.run = one_slice(&r, 3),
+                             .C = 4,
+                             .x = logits,
+                             .target = {.labels = labels},
+                             .label_smoothing = smoothing,
+                             .grad_scale = 1,
+                             .dx = dlogits,
+                             .sums = sums,
+                             .sums_stride = 2};
+    kernel_cases_ref()->softmax_xent(&args);
     if (hits) *hits = sums[1];
     return sums[0];
 }

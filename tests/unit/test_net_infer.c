@@ -45,13 +45,15 @@ static void infer_model(const net_model *m, const char *kernels, int threads)
     ref->training = 0;
     net_reference_forward(ref, b.exact);
     enum { BLOCKS = (IMAGES + 3) / 4 };
-    double loss[BLOCKS], hits[BLOCKS], expected[IMAGES * CLASSES], all_loss = 0, all_hits = 0;
+    double sums[BLOCKS][2], expected[IMAGES * CLASSES], all_loss = 0, all_hits = 0;
     float p[IMAGES * CLASSES], again[IMAGES * CLASSES];
     assert_int_equal(cnnbn_net_block(b.net), 4);
-    cnnbn_net_infer(b.net, IMAGES, b.pointers, b.labels, loss, hits, p);
+    const cnnbn_targets targets = {.labels = b.labels};
+    assert_int_equal(cnnbn_net_n_sums(b.net), 2);
+    cnnbn_net_infer(b.net, IMAGES, b.pointers, &targets, sums[0], p);
     for (int i = 0; i < BLOCKS; i++) {
-        all_loss += loss[i];
-        all_hits += hits[i];
+        all_loss += sums[i][0];
+        all_hits += sums[i][1];
     }
     expected_probabilities(ref, strcmp(m->name, "logits") != 0 && strcmp(m->name, "norm-last") != 0, expected);
     check_close(m->name, p, expected, (size_t)IMAGES * CLASSES, probability_tolerance);
@@ -59,13 +61,13 @@ static void infer_model(const net_model *m, const char *kernels, int threads)
     check_near(m->name, all_hits, ref->hits, 0);
     /* block by block, last one first, and without labels: the same bits */
     for (int i = BLOCKS - 1; i >= 0; i--) {
-        double one_loss, one_hits;
+        double one[2];
+        const cnnbn_targets its = {.labels = b.labels + 4 * i};
         size_t n = i + 1 < BLOCKS ? 4 : IMAGES - 4 * (BLOCKS - 1);
-        cnnbn_net_infer(b.net, n, b.pointers + 4 * i, b.labels + 4 * i, &one_loss, &one_hits, NULL);
-        check_same_bits(m->name, &one_loss, &loss[i], sizeof one_loss);
-        check_same_bits(m->name, &one_hits, &hits[i], sizeof one_hits);
+        cnnbn_net_infer(b.net, n, b.pointers + 4 * i, &its, one, NULL);
+        check_same_bits(m->name, one, sums[i], sizeof one);
     }
-    cnnbn_net_infer(b.net, IMAGES, b.pointers, NULL, NULL, NULL, again);
+    cnnbn_net_infer(b.net, IMAGES, b.pointers, NULL, NULL, again);
     check_same_bits(m->name, again, p, sizeof p);
     net_reference_destroy(ref);
     net_bench_close(&b);
@@ -172,7 +174,7 @@ static void a_step_allocates_nothing(void **state)
         for (int i = 0; net_models[i].name; i++) {
             net_bench b;
             cnnbn_step_result result;
-            double loss[2], hits[2];
+            double sums[2];
             net_case c = net_case_default(net_models[i].yaml);
             c.kernels = *name;
             c.config.threads = 2;
@@ -183,7 +185,8 @@ static void a_step_allocates_nothing(void **state)
             long mallocs = n_mallocs;
             check_ok(net_bench_step(&b, 0, 8, NULL, &result));
             check_ok(net_bench_step(&b, 0, 5, NULL, &result));
-            cnnbn_net_infer(b.net, 2, b.pointers, b.labels, loss, hits, NULL);
+            const cnnbn_targets targets = {.labels = b.labels};
+            cnnbn_net_infer(b.net, 2, b.pointers, &targets, sums, NULL);
             assert_int_equal(cnnbn_alloc_count(), counted);
             if (n_mallocs != mallocs)
                 fail_msg("%s, kernels %s: %ld allocations in two steps", net_models[i].name, *name,

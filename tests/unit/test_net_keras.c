@@ -100,7 +100,7 @@ static void train(const golden *g, cnnbn_net *net, cnnbn_step_result *result)
         labels[i] = (int32_t)g->y[i];
         ids[i] = i;
     }
-    cnnbn_batch batch = {g->n_y, g->n_y, images, labels, ids, 0};
+    cnnbn_batch batch = {g->n_y, g->n_y, images, {.labels = labels}, ids, 0};
     const double flags[4] = {0};
     check_ok(cnnbn_net_train_step(net, &batch, flags, result));
 }
@@ -123,7 +123,7 @@ static void check_case(const golden *g, const cnnbn_model *model, const char *ke
     const void *images[N_MAX];
     for (size_t i = 0; i < g->n_y; i++) images[i] = g->x + i * (g->n_x / g->n_y);
     float *p = malloc(g->n_probabilities * sizeof *p);
-    cnnbn_net_infer(net, g->n_y, images, NULL, NULL, NULL, p);
+    cnnbn_net_infer(net, g->n_y, images, NULL, NULL, p);
     (void)snprintf(what, sizeof what, "%s with %s: probabilities", g->name, kernels);
     check_close_f32(what, p, g->probabilities, g->n_probabilities, tolerance);
     free(p);

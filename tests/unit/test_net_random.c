@@ -52,7 +52,7 @@ static double loss_of(cnnbn_net *net, uint64_t epoch)
     static const int32_t labels[N] = {0, 1, 2, 3, 0, 1};
     static const uint64_t ids[N] = {7, 3, 100, 4, 5, 6};
     const double flags[4] = {0};
-    const cnnbn_batch batch = {N, N, images, labels, ids, epoch};
+    const cnnbn_batch batch = {N, N, images, {.labels = labels}, ids, epoch};
     cnnbn_step_result result;
     check_ok(cnnbn_net_train_step(net, &batch, flags, &result));
     return result.loss;
@@ -100,8 +100,8 @@ static void inference_is_without(void **state)
     for (int i = 0; i < a->n_params; i++)
         memcpy(cnnbn_net_param(y, i), cnnbn_net_param(x, i), a->params[i].count * sizeof(float));
     float p[N][4], q[N][4];
-    cnnbn_net_infer(x, N, images, NULL, NULL, NULL, p[0]);
-    cnnbn_net_infer(y, N, images, NULL, NULL, NULL, q[0]);
+    cnnbn_net_infer(x, N, images, NULL, NULL, p[0]);
+    cnnbn_net_infer(y, N, images, NULL, NULL, q[0]);
     check_same_bits("probabilities", p, q, sizeof p);
     cnnbn_net_destroy(x);
     cnnbn_net_destroy(y);

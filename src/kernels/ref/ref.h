@@ -69,8 +69,15 @@ void cnnbn__ref_gap_bwd(int N, int positions, int C, const float *dy, float *dx)
 
 void cnnbn__ref_softmax(size_t rows, int C, const float *x, float *y);
 void cnnbn__ref_softmax_bwd(size_t rows, int C, const float *dy, const float *y, float *dx);
-void cnnbn__ref_softmax_xent(const cnnbn_run *run, int C, const float *logits, const int32_t *labels,
-                             float label_smoothing, float grad_scale, float *dlogits, double *sums, size_t sums_stride);
+void cnnbn__ref_softmax_xent(const cnnbn_loss *args);
+void cnnbn__ref_sigmoid_xent(const cnnbn_loss *args);
+void cnnbn__ref_binary_xent(const cnnbn_loss *args);
+void cnnbn__ref_squared_error(const cnnbn_loss *args);
+void cnnbn__ref_absolute_error(const cnnbn_loss *args);
+void cnnbn__ref_huber(const cnnbn_loss *args);
+void cnnbn__ref_class_hits(const cnnbn_loss *args, int top);
+void cnnbn__ref_binary_hits(const cnnbn_loss *args, float threshold);
+void cnnbn__ref_auc_counts(const cnnbn_loss *args, int logits);
 
 void cnnbn__ref_dropout(int N, size_t per_sample, float rate, const uint64_t *keys, const float *x, float *y);
 void cnnbn__ref_input_u8(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);

@@ -40,6 +40,11 @@ void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *
     table->softmax = EW(softmax);
     table->softmax_bwd = EW(softmax_bwd);
     table->softmax_xent = EW(softmax_xent);
+    table->sigmoid_xent = EW(sigmoid_xent);
+    table->binary_xent = EW(binary_xent);
+    table->squared_error = EW(squared_error);
+    table->absolute_error = EW(absolute_error);
+    table->huber = EW(huber);
     table->dropout = EW(dropout);
     table->input_u8 = EW(input_u8);
     table->input_f32 = EW(input_f32);

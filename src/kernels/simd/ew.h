@@ -79,8 +79,12 @@ void EW(gap_bwd)(int N, int positions, int C, const float *dy, float *dx);
 
 void EW(softmax)(size_t rows, int C, const float *x, float *y);
 void EW(softmax_bwd)(size_t rows, int C, const float *dy, const float *y, float *dx);
-void EW(softmax_xent)(const cnnbn_run *run, int C, const float *logits, const int32_t *labels, float label_smoothing,
-                      float grad_scale, float *dlogits, double *sums, size_t sums_stride);
+void EW(softmax_xent)(const cnnbn_loss *args);
+void EW(sigmoid_xent)(const cnnbn_loss *args);
+void EW(binary_xent)(const cnnbn_loss *args);
+void EW(squared_error)(const cnnbn_loss *args);
+void EW(absolute_error)(const cnnbn_loss *args);
+void EW(huber)(const cnnbn_loss *args);
 
 void EW(dropout)(int N, size_t per_sample, float rate, const uint64_t *keys, const float *x, float *y);
 void EW(input_u8)(size_t n, int period, const uint8_t *x, const float *scale, const float *shift, float *y);

@@ -191,6 +191,49 @@ static void variance_far_from_zero(void **state)
             }
 }
 
+/* What is added before a batch norm changes nothing behind it: the bias there has the gradient zero, since the gradients of a channel
+ * add up to nothing. What is left is the rounding of single gradients. The mean in float, off by up to 5e-4 deviations at 1e4, must
+ * not show. In parts of the gradient of gamma, with which such an error would grow. */
+static const double leak_tolerance = 3e-5;
+
+static void gradient_far_from_zero(void **state)
+{
+    (void)state;
+    static const char *const layers[] = {
+        "  - DepthwiseConv2D: {kernel_size: 1}\n", "  - Conv2D: {filters: 6, kernel_size: 1}\n",
+        "  - Conv2D: {filters: 6, kernel_size: 3}\n", "  - Flatten\n  - Dense: {units: 6}\n"};
+    enum { BIAS = 1, GAMMA = 2, BETA, MOVING_MEAN, MOVING_VARIANCE };
+    for (const char *const *name = cnnbn_kernels_names(); *name; name++)
+        for (size_t which = 0; which < sizeof layers / sizeof *layers; which++) {
+            net_bench b;
+            cnnbn_step_result result;
+            char yaml[512];
+            (void)snprintf(yaml, sizeof yaml,
+                           "input: [9, 8, 3]\nlayers:\n%s  - BatchNormalization: {momentum: 0}\n%s%s", layers[which],
+                           which == 3 ? "" : "  - Activation: {activation: tanh}\n  - GlobalAveragePooling2D\n",
+                           "  - Dense: {units: 4, activation: softmax}\n");
+            net_case c = net_case_default(yaml);
+            c.kernels = *name;
+            check_ok(net_bench_open(&b, &c, self, 8));
+            const cnnbn_param *bias = &b.model->params[BIAS], *gamma = &b.model->params[GAMMA];
+            assert_string_equal(bias->name, "bias");
+            assert_string_equal(gamma->name, "gamma");
+            check_ok(net_bench_step(&b, 0, 8, NULL, &result));
+            for (size_t k = 0; k < bias->count; k++)
+                cnnbn_net_param(b.net, BIAS)[k] = 1e4f * sqrtf(cnnbn_net_param(b.net, MOVING_VARIANCE)[k]);
+            check_ok(net_bench_step(&b, 0, 8, NULL, &result));
+            for (size_t k = 0; k < bias->count; k++) {
+                double inv_std = 1 / sqrt((double)cnnbn_net_param(b.net, MOVING_VARIANCE)[k] + 1e-3);
+                double dgamma = fabs((double)cnnbn_net_grad(b.net, GAMMA)[k]);
+                double leak = fabs((double)cnnbn_net_grad(b.net, BIAS)[k]) / (inv_std * dgamma);
+                if (!(leak <= leak_tolerance))
+                    fail_msg("kernels %s, model %zu: the bias has the gradient %.3g, %.3g of that of gamma", *name,
+                             which, (double)cnnbn_net_grad(b.net, BIAS)[k], leak);
+            }
+            net_bench_close(&b);
+        }
+}
+
 /* ---------------------------------------------------------------- flags, failures */
 
 static void flags_come_back(void **state)
@@ -305,11 +348,9 @@ static int close_self(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(optimisers_follow_their_formulas),
-        cmocka_unit_test(variance_far_from_zero),
-        cmocka_unit_test(flags_come_back),
-        cmocka_unit_test(a_loss_that_is_not_finite),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(optimisers_follow_their_formulas), cmocka_unit_test(variance_far_from_zero),
+        cmocka_unit_test(gradient_far_from_zero),           cmocka_unit_test(flags_come_back),
+        cmocka_unit_test(a_loss_that_is_not_finite),        cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, open_self, close_self);
 }

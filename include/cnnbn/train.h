@@ -8,12 +8,33 @@
 #include "cnnbn/comm.h"
 #include "cnnbn/dataset.h"
 #include "cnnbn/net.h"
+#include "cnnbn/schedule.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef enum cnnbn_every_unit { CNNBN_EVERY_EPOCHS, CNNBN_EVERY_STEPS, CNNBN_EVERY_SECONDS } cnnbn_every_unit;
+
+/* A monitored figure of an epoch: "val_loss", "val_accuracy", "loss", "accuracy"; a loss is better when smaller, an accuracy when
+ * greater, by more than min_delta. */
+
+/* Keras' ReduceLROnPlateau: when the figure has not become better for `patience` epochs, the rate is multiplied by factor. */
+typedef struct cnnbn_plateau {
+    double factor;              /* 0: off; else below 1 */
+    int64_t patience, cooldown; /* epochs */
+    double min_delta, min_lr;
+    const char *monitor;
+} cnnbn_plateau;
+
+/* Keras' EarlyStopping: the run ends when the figure has not become better for `patience` epochs. */
+typedef struct cnnbn_early_stopping {
+    int is_on;
+    int64_t patience; /* epochs */
+    double min_delta;
+    const char *monitor;
+    int restore_best; /* the last checkpoint has the weights of best.h5 */
+} cnnbn_early_stopping;
 
 /* What a run has measured of itself; on rank 0. */
 typedef struct cnnbn_train_report {
@@ -35,8 +56,12 @@ typedef struct cnnbn_train_options {
     int64_t steps;     /* 0: no limit; else stop after this many steps in all */
     double max_time_s; /* 0: no limit */
     /* how */
-    size_t batch_size; /* global */
-    cnnbn_optimizer optimizer;
+    size_t batch_size;         /* global */
+    cnnbn_optimizer optimizer; /* lr: the rate that the schedule starts from */
+    cnnbn_schedule schedule;
+    size_t lr_scale_batch; /* 0: lr as it is; else lr * global batch / this (Goyal et al. 2017) */
+    cnnbn_plateau plateau; /* with a constant schedule only */
+    cnnbn_early_stopping early_stopping;
     double label_smoothing;
     uint64_t seed;
     int shuffle, drop_last, validate;

@@ -5,11 +5,8 @@
 #include "train_options.h"
 
 static const struct argp_child topics[] = {
-    {&train_options_data, 0, NULL, 0},
-    {&train_options_math, 0, NULL, 0},
-    {&train_options_execution, 0, NULL, 0},
-    {&train_options_files, 0, NULL, 0},
-    {0},
+    {&train_options_data, 0, NULL, 0},      {&train_options_math, 0, NULL, 0},  {&train_options_schedule, 0, NULL, 0},
+    {&train_options_execution, 0, NULL, 0}, {&train_options_files, 0, NULL, 0}, {0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -25,6 +22,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static cnnbn_status complete(train_settings *s)
 {
     CNNBN_TRY(train_complete_math(s));
+    CNNBN_TRY(train_complete_schedule(s));
     CNNBN_TRY(train_complete_data(s));
     return train_complete_files(s);
 }

@@ -10,13 +10,16 @@
 typedef struct train_settings {
     cnnbn_train_options opt;
     int lr_given, decay_given, momentum_given, clips_given;
+    uint64_t schedule_given; /* bits of train_options_schedule.c */
 } train_settings;
 
-extern const struct argp train_options_data, train_options_math, train_options_execution, train_options_files;
+extern const struct argp train_options_data, train_options_math, train_options_schedule, train_options_execution,
+    train_options_files;
 
 /* After parsing: defaults that depend on other options, and options that do not go together. */
 cnnbn_status train_complete_data(train_settings *settings) CNNBN_MUST_CHECK;
 cnnbn_status train_complete_math(train_settings *settings) CNNBN_MUST_CHECK;
+cnnbn_status train_complete_schedule(train_settings *settings) CNNBN_MUST_CHECK;
 cnnbn_status train_complete_files(train_settings *settings) CNNBN_MUST_CHECK;
 
 /* An option's value; a wrong one ends the program (cli_check). `option` is its name for the message, "--epochs". */

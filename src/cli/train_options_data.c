@@ -20,7 +20,7 @@ enum option_key {
 };
 
 static const struct argp_option options[] = {
-    {NULL, 0, NULL, 0, "What is trained on what:", 1},
+    {NULL, 0, NULL, 0, "What is trained on what:", 10},
     {"data", OPT_DATA, "FILE", 0, "HDF5 dataset (default: the bundled part of Fashion-MNIST)", 0},
     {"x-train", OPT_X_TRAIN, "PATH", 0, "path in the file (default x_train; likewise the next three)", 0},
     {"y-train", OPT_Y_TRAIN, "PATH", 0, "", 0},
@@ -36,7 +36,7 @@ static const struct argp_option options[] = {
      "start from these weights: .h5 of cnnbn or Keras, .keras, .weights.h5 (default: random)", 0},
     {"config", OPT_CONFIG, "FILE.yaml", 0, "any of these options, `name: value' a line; the command line wins", 0},
 
-    {NULL, 0, NULL, 0, "How long:", 2},
+    {NULL, 0, NULL, 0, "How long:", 20},
     {"epochs", OPT_EPOCHS, "N", 0, "passes over the training data (default 10)", 0},
     {"steps", OPT_STEPS, "N", 0, "stop after N steps in all (default: no limit)", 0},
     {"max-time", OPT_MAX_TIME, "TIME", 0,

@@ -4,7 +4,7 @@
 enum option_key { OPT_SLICES = 256, OPT_THREADS, OPT_REDUCE, OPT_KERNELS, OPT_CONV, OPT_WATCHDOG };
 
 static const struct argp_option options[] = {
-    {NULL, 0, NULL, 0, "Execution:", 4},
+    {NULL, 0, NULL, 0, "Execution:", 40},
     {"slices", OPT_SLICES, "S", 0,
      "parts of a batch, the unit of work and of the order of sums; bits depend on it, not on ranks or threads "
      "(default: by the batch size)",

@@ -24,7 +24,7 @@ enum option_key {
 };
 
 static const struct argp_option options[] = {
-    {NULL, 0, NULL, 0, "Files:", 5},
+    {NULL, 0, NULL, 0, "Files:", 50},
     {"checkpoint-dir", OPT_CHECKPOINT_DIR, "DIR", 0, "keep checkpoints (Keras .h5) here, and go on from the newest", 0},
     {"checkpoint-every", OPT_CHECKPOINT_EVERY, "N", 0, "1e epochs, 500s steps, 10min minutes (default 1e)", 0},
     {"checkpoint-best", OPT_CHECKPOINT_BEST, "METRIC", 0,
@@ -38,7 +38,7 @@ static const struct argp_option options[] = {
     {"log", OPT_LOG, "FILE.csv", 0, "a row an epoch", 0},
     {"log-steps", OPT_LOG_STEPS, "FILE.csv", 0, "a row a step: loss and accuracy of its batch before the update", 0},
 
-    {NULL, 0, NULL, 0, "Output:", 6},
+    {NULL, 0, NULL, 0, "Output:", 60},
     {"quiet", OPT_QUIET, NULL, 0, "print nothing but warnings and errors", 0},
     {"dry-run", OPT_DRY_RUN, NULL, 0, "print the model, the plan of a step, memory and communication, and stop", 0},
     {"progress", OPT_PROGRESS, "KIND", 0, "bar, lines, or auto: a bar on a terminal (default auto)", 0},

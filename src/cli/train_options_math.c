@@ -23,7 +23,7 @@ enum option_key {
 };
 
 static const struct argp_option options[] = {
-    {NULL, 0, NULL, 0, "Mathematics:", 3},
+    {NULL, 0, NULL, 0, "Mathematics:", 30},
     {"batch-size", OPT_BATCH_SIZE, "B", 0, "GLOBAL batch, shared out over the ranks (default 32)", 0},
     {"optimizer", OPT_OPTIMIZER, "NAME", 0, "adam, adamw, sgd (default adam)", 0},
     {"lr", OPT_LR, "X", 0, "learning rate (default 0.001; sgd 0.01)", 0},

@@ -56,6 +56,16 @@ static void print_data(const trainer *t, FILE *out)
     if (feed_is_shared(t->feeds[0])) (void)fprintf(out, "          %.1f MB of images in memory\n", mb);
 }
 
+static void print_schedule(const trainer *t, FILE *out)
+{
+    char text[192];
+    const cnnbn_schedule *s = &t->opt.schedule;
+    if (t->opt.lr_scale_batch) (void)fprintf(out, " (scaled from batches of %zu)", t->opt.lr_scale_batch);
+    if (s->warmup.steps) (void)fprintf(out, ", warm-up over %" PRId64 " steps", s->warmup.steps);
+    if (s->kind != CNNBN_SCHEDULE_CONSTANT)
+        (void)fprintf(out, ", schedule %s", cnnbn_schedule_text(s, text, sizeof text));
+}
+
 static void print_optimizer(const trainer *t, FILE *out)
 {
     static const char *const names[] = {"Adam", "AdamW", "SGD"};
@@ -63,6 +73,7 @@ static void print_optimizer(const trainer *t, FILE *out)
     (void)fprintf(out, "optimizer %s, lr %g", names[o->kind], o->lr);
     if (o->kind == CNNBN_SGD && o->momentum != 0)
         (void)fprintf(out, ", %smomentum %g", o->nesterov ? "Nesterov " : "", o->momentum);
+    print_schedule(t, out);
     if (o->weight_decay != 0) (void)fprintf(out, ", weight decay %g", o->weight_decay);
     if (o->clip == CNNBN_CLIP_VALUE)
         (void)fprintf(out, ", clipped by value at %g", o->clip_limit);

@@ -146,6 +146,7 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     size_t first, count, n_local;
     cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)t->state.step, &first, &count);
     cnnbn_batch batch = {.n_global = count, .epoch = (uint64_t)t->state.epoch};
+    cnnbn_net_set_lr(t->net, rate_of_step(t, t->state.global_step));
     double start = cnnbn_now_s();
     cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.targets.labels, &batch.ids, &n_local);
     trace_note(t, TRACE_DATA, start);
@@ -261,18 +262,6 @@ static cnnbn_status validate(trainer *t, int *has_val, evaluation_sums *val)
     return CNNBN_OK;
 }
 
-/* Whether the epoch is the best so far by --checkpoint-best; remembers it. */
-static int note_best(trainer *t, double loss, double accuracy, const evaluation_sums *val)
-{
-    const char *what = t->opt.checkpoint_best;
-    if (!what) return 0;
-    int is_loss = strstr(what, "loss") != NULL, is_val = strncmp(what, "val_", 4) == 0;
-    double now = is_val ? (is_loss ? val->loss : val->accuracy) : (is_loss ? loss : accuracy);
-    if (!isnan(t->state.best) && (is_loss ? now >= t->state.best : now <= t->state.best)) return 0;
-    t->state.best = now;
-    return 1;
-}
-
 static cnnbn_status end_epoch(trainer *t)
 {
     run_state *st = &t->state;
@@ -281,21 +270,24 @@ static cnnbn_status end_epoch(trainer *t)
     double samples = st->epoch_samples ? (double)st->epoch_samples : 1;
     double loss = st->epoch_loss_sum / samples, accuracy = st->epoch_hits / samples;
     double speed = t->epoch_s > 0 ? (double)t->epoch_images / t->epoch_s : 0;
+    double lr = rate_of_step(t, st->global_step - 1);
     CNNBN_TRY(validate(t, &has_val, &val));
     if (t->stop_now) return CNNBN_OK; /* the epoch's end comes again after the resume */
     if (is_root(t)) {
         progress_epoch_end(t->show, t->epoch_s, speed, loss, accuracy, has_val, val.loss, val.accuracy);
         if (has_val)
             csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, val.accuracy,
-                    val.loss, t->opt.optimizer.lr, speed, t->epoch_s);
+                    val.loss, lr, speed, t->epoch_s);
         else
-            csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, t->opt.optimizer.lr,
-                    speed, t->epoch_s);
+            csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, lr, speed, t->epoch_s);
         if (t->opt.profile) profile_report(t);
     }
     CNNBN_TRY(straggler_report(t));
     cnnbn_net_profile_reset(t->net);
-    int is_best = note_best(t, loss, accuracy, &val);
+    const epoch_figures figures = {loss, accuracy, has_val, val.loss, val.accuracy};
+    int is_best = monitor_best(t, &figures);
+    monitor_plateau(t, &figures);
+    monitor_stopping(t, &figures);
     st->epoch++;
     st->step = 0;
     st->epoch_samples = 0;
@@ -336,7 +328,7 @@ static cnnbn_status interrupted(trainer *t)
 static cnnbn_status run(trainer *t)
 {
     t->last_checkpoint_s = cnnbn_now_s();
-    while (t->state.epoch < t->opt.epochs) {
+    while (t->state.epoch < t->opt.epochs && !t->state.stopped) {
         CNNBN_TRY(train_epoch(t));
         if (t->stop_now) return interrupted(t);
         if (t->state.step < t->steps_per_epoch) break; /* --steps */
@@ -344,6 +336,7 @@ static cnnbn_status run(trainer *t)
         if (t->stop_now) return interrupted(t);
         if (limit_reached(t)) break;
     }
+    CNNBN_TRY(monitor_restore_best(t));
     CNNBN_TRY(checkpoint(t, 1, 0));
     if (is_root(t)) {
         progress_clear(t->show);

@@ -79,7 +79,10 @@ static void resolve(trainer *t)
     if (o->threads == 0) o->threads = default_threads(t);
     if (o->data_memory_bytes == 0) o->data_memory_bytes = default_data_memory();
     t->steps_per_epoch = (int64_t)cnnbn_sampler_steps(t->info->n[CNNBN_TRAIN], o->batch_size, o->drop_last);
-    t->state.best = (double)NAN;
+    t->state.best = t->state.plateau.best = t->state.early.best = (double)NAN;
+    if (o->lr_scale_batch) o->optimizer.lr *= (double)o->batch_size / (double)o->lr_scale_batch;
+    t->state.lr = o->optimizer.lr;
+    if (o->early_stopping.restore_best && !o->checkpoint_best) o->checkpoint_best = o->early_stopping.monitor;
     t->deadline_s = stop_deadline_s(t->start_s, o->max_time_s);
 }
 
@@ -90,10 +93,7 @@ static cnnbn_status check_options(const trainer *t)
             CNNBN_ERR_OPTION,
             "--drop-last: batch size %zu is greater than the %zu training samples, no step would be left",
             t->opt.batch_size, t->info->n[CNNBN_TRAIN]);
-    if (t->opt.checkpoint_best && strncmp(t->opt.checkpoint_best, "val_", 4) == 0 &&
-        (!t->opt.validate || t->info->n[CNNBN_TEST] == 0))
-        return cnnbn_error(CNNBN_ERR_OPTION, "--checkpoint-best %s: there is no validation in this run",
-                           t->opt.checkpoint_best);
+    CNNBN_TRY(monitor_check(t));
     return CNNBN_OK;
 }
 
@@ -108,6 +108,7 @@ static cnnbn_status same_course(const trainer *t)
     } course[] = {
         {"epochs", (double)o->epochs},
         {"steps", (double)o->steps},
+        {"restore-best", o->early_stopping.restore_best},
         {"no-validation", !o->validate},
         {"dry-run", o->dry_run},
         {"watchdog", o->watchdog_s},
@@ -290,8 +291,13 @@ cnnbn_status trainer_open(trainer *t)
     if (status == CNNBN_OK) status = open_model(t);
     if (status == CNNBN_OK) {
         resolve(t);
-        identity_fill(t, t->data_digest, &t->id);
         status = check_options(t);
+    }
+    if (status == CNNBN_OK) {
+        int64_t total = t->opt.epochs * t->steps_per_epoch;
+        if (t->opt.steps > 0 && t->opt.steps < total) total = t->opt.steps;
+        status = cnnbn_schedule_resolve(&t->opt.schedule, t->steps_per_epoch, total);
+        identity_fill(t, t->data_digest, &t->id);
     }
     CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
     CNNBN_TRY(same_everywhere(t));

@@ -24,6 +24,30 @@ static void put(identity *id, const char *key, const char *format, ...)
     va_end(args);
 }
 
+/* What happens to the rate and when the run ends. */
+static void put_recipe(identity *id, const cnnbn_train_options *o)
+{
+    char text[192];
+    const cnnbn_plateau *p = &o->plateau;
+    const cnnbn_early_stopping *e = &o->early_stopping;
+    put(id, "schedule", "%s", cnnbn_schedule_text(&o->schedule, text, sizeof text));
+    if (o->schedule.warmup.steps)
+        put(id, "warmup", "%" PRId64 " from %.9g", o->schedule.warmup.steps, o->schedule.warmup_start);
+    else
+        put(id, "warmup", "none");
+    if (p->factor > 0)
+        put(id, "reduce-lr-on-plateau",
+            "%.9g, patience %" PRId64 ", min-delta %.9g, cooldown %" PRId64 ", min-lr %.9g, %s", p->factor, p->patience,
+            p->min_delta, p->cooldown, p->min_lr, p->monitor);
+    else
+        put(id, "reduce-lr-on-plateau", "none");
+    if (e->is_on)
+        put(id, "early-stopping", "%" PRId64 ", min-delta %.9g, %s%s", e->patience, e->min_delta, e->monitor,
+            e->restore_best ? ", restore-best" : "");
+    else
+        put(id, "early-stopping", "none");
+}
+
 /* Everything that decides the mathematics of a run; each under the name of its option. */
 void identity_fill(const trainer *t, const char *data_digest, identity *out)
 {
@@ -36,6 +60,7 @@ void identity_fill(const trainer *t, const char *data_digest, identity *out)
     put(out, "slices", "%d", o->slices);
     put(out, "optimizer", "%s", kinds[opt->kind]);
     put(out, "lr", "%.17g", opt->lr);
+    put_recipe(out, o);
     if (opt->kind == CNNBN_SGD) {
         put(out, "momentum", "%.17g", opt->momentum);
         put(out, "nesterov", "%d", opt->nesterov);
@@ -228,6 +253,15 @@ static void fill_meta(snapshot *s, const trainer *t)
     meta_float(s, "epoch_loss_sum", st->epoch_loss_sum);
     meta_float(s, "epoch_hits", st->epoch_hits);
     if (!isnan(st->best)) meta_float(s, "best", st->best);
+    meta_int(s, "best_epoch", st->best_epoch);
+    meta_float(s, "lr", st->lr);
+    if (!isnan(st->plateau.best)) meta_float(s, "plateau_best", st->plateau.best);
+    meta_int(s, "plateau_wait", st->plateau.wait);
+    meta_int(s, "plateau_cooldown", st->cooldown);
+    if (!isnan(st->early.best)) meta_float(s, "early_stopping_best", st->early.best);
+    meta_int(s, "early_stopping_wait", st->early.wait);
+    meta_int(s, "early_stopping_stopped", st->stopped);
+    meta_int(s, "restored_epoch", st->restored);
     meta_int(s, "restarts", st->restarts);
     meta_int(s, "input_is_u8", t->info->is_u8);
     meta_text(s, "input_mean", s->mean_text);
@@ -311,7 +345,7 @@ static cnnbn_status restore_slots(trainer *t, const cnnbn_checkpoint *c, const c
 }
 
 /* The model as YAML where the checkpoint has it, else as Keras' JSON says it. */
-static cnnbn_status check_model(const trainer *t, const cnnbn_checkpoint *c, const char *path)
+cnnbn_status state_check_model(const trainer *t, const cnnbn_checkpoint *c, const char *path)
 {
     const cnnbn_meta *yaml = cnnbn_checkpoint_meta(c, "model_yaml");
     cnnbn_model *model = NULL;
@@ -324,13 +358,28 @@ static cnnbn_status check_model(const trainer *t, const cnnbn_checkpoint *c, con
     return status;
 }
 
+/* A rate that --override names is the run's new one, also where a plateau has lowered the old one. */
+static void restore_monitors(trainer *t, const cnnbn_checkpoint *c)
+{
+    run_state *st = &t->state;
+    st->best_epoch = meta_get_int(c, "best_epoch", 0);
+    if (!is_overridden(t->opt.override, "lr")) st->lr = meta_get_float(c, "lr", st->lr);
+    st->plateau.best = meta_get_float(c, "plateau_best", (double)NAN);
+    st->plateau.wait = meta_get_int(c, "plateau_wait", 0);
+    st->cooldown = meta_get_int(c, "plateau_cooldown", 0);
+    st->early.best = meta_get_float(c, "early_stopping_best", (double)NAN);
+    st->early.wait = meta_get_int(c, "early_stopping_wait", 0);
+    st->stopped = meta_get_int(c, "early_stopping_stopped", 0) && !is_overridden(t->opt.override, "early-stopping");
+    st->restored = meta_get_int(c, "restored_epoch", 0);
+}
+
 cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *c, const char *path)
 {
     if (!c->is_cnnbn)
         return cnnbn_error(CNNBN_ERR_CHECKPOINT,
                            "%s is a Keras file without cnnbn's training state: --init-from starts from its weights",
                            path);
-    CNNBN_TRY(check_model(t, c, path));
+    CNNBN_TRY(state_check_model(t, c, path));
     CNNBN_TRY(check_identity(t, c, path));
     CNNBN_TRY(restore_slots(t, c, path));
     for (int i = 0; i < t->model->n_params; i++)
@@ -344,11 +393,18 @@ cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *c, const char *pa
     st->epoch_loss_sum = meta_get_float(c, "epoch_loss_sum", 0);
     st->epoch_hits = meta_get_float(c, "epoch_hits", 0);
     st->best = meta_get_float(c, "best", (double)NAN);
+    restore_monitors(t, c);
     st->restarts = meta_get_int(c, "restarts", 0) + 1;
     if (st->epoch < 0 || st->step < 0 || st->step > t->steps_per_epoch || st->global_step < 0)
         return cnnbn_error(CNNBN_ERR_CHECKPOINT,
                            "%s: epoch %" PRId64 ", step %" PRId64 " do not fit a run of %" PRId64 " steps an epoch",
                            path, st->epoch, st->step, t->steps_per_epoch);
+    if (st->restored && !st->stopped && st->epoch < t->opt.epochs)
+        return cnnbn_error(CNNBN_ERR_OPTION,
+                           "%s ends a run: it holds the best weights, of epoch %" PRId64
+                           ", by --restore-best. --resume an "
+                           "earlier checkpoint, or start anew with --init-from",
+                           path, st->restored);
     t->resumed = 1;
     return CNNBN_OK;
 }

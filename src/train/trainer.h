@@ -55,22 +55,34 @@ cnnbn_status owner_check(const owner *own);
 
 /* ---------------------------------------------------------------- state.c: what a checkpoint holds */
 
+/* The best figure so far, and for how long it has been the best (monitor.c). */
+typedef struct watched {
+    double best; /* NAN: none yet */
+    int64_t wait;
+} watched;
+
 typedef struct run_state {
     int64_t epoch; /* epochs completed */
     int64_t step;  /* steps done in the current epoch */
     int64_t global_step;
     int64_t epoch_samples; /* of the current epoch so far */
     double epoch_loss_sum, epoch_hits;
-    double best;      /* of --checkpoint-best; NAN: none yet */
+    double best;        /* of --checkpoint-best; NAN: none yet */
+    int64_t best_epoch; /* epochs completed with it */
+    double lr;          /* what --reduce-lr-on-plateau has left of the rate */
+    watched plateau, early;
+    int64_t cooldown; /* epochs left, of --reduce-lr-on-plateau */
+    int64_t stopped;  /* 1: --early-stopping has ended the run */
+    int64_t restored; /* epoch whose weights --restore-best has put back; 0: none */
     int64_t restarts; /* how often the run was resumed */
 } run_state;
 
 /* One option that decides the mathematics, as text. */
 typedef struct identity_entry {
     char key[32];
-    char value[96];
+    char value[192];
 } identity_entry;
-enum { IDENTITY_MAX = 40 };
+enum { IDENTITY_MAX = 64 };
 typedef struct identity {
     int n;
     identity_entry entries[IDENTITY_MAX];
@@ -87,6 +99,8 @@ void snapshot_take(snapshot *s, trainer *t);
 cnnbn_status snapshot_write(const snapshot *s, const char *path, const owner *own);
 /* Puts a checkpoint into the net and the state, after checking that it belongs to this run. Rank 0 only. */
 cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
+/* Whether a checkpoint is of the run's model. */
+cnnbn_status state_check_model(const trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
 /* Everything restored on rank 0 to all ranks. Collective. */
 cnnbn_status state_broadcast(trainer *t);
 
@@ -137,6 +151,22 @@ typedef struct evaluation_sums {
 cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_samples, int64_t *confusion,
                             int n_classes, watchdog *w, int (*stop)(void *), void *stop_context, int *stopped,
                             evaluation_sums *out);
+
+/* ---------------------------------------------------------------- monitor.c: what looks at an epoch's figures */
+
+typedef struct epoch_figures {
+    double loss, accuracy;
+    int has_val;
+    double val_loss, val_accuracy;
+} epoch_figures;
+/* At the end of an epoch; local, equal on all ranks as the figures are. */
+int monitor_best(trainer *t, const epoch_figures *f);       /* whether it is the best by --checkpoint-best */
+void monitor_plateau(trainer *t, const epoch_figures *f);   /* may lower state.lr */
+void monitor_stopping(trainer *t, const epoch_figures *f);  /* may set state.stopped */
+cnnbn_status monitor_check(const trainer *t);               /* options that do not go together; before the start */
+double rate_of_step(const trainer *t, int64_t global_step); /* learning rate */
+/* --restore-best: the weights of best.h5 to all ranks; nothing when the option is off or they are there. Collective. */
+cnnbn_status monitor_restore_best(trainer *t);
 
 /* ---------------------------------------------------------------- trace.c: a timeline of the first steps */
 

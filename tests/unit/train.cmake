@@ -1,0 +1,3 @@
+cnnbn_add_test(schedule SOURCES test_schedule.c USES train PRIVATE m
+               ENV CNNBN_TEST_GOLDEN=${PROJECT_SOURCE_DIR}/tests/golden/recipes.txt)
+target_include_directories(test_schedule PRIVATE ${PROJECT_SOURCE_DIR}/src/train)

@@ -385,8 +385,16 @@ typedef struct cnnbn_kernels {
     void (*add)(size_t n, const float *x, float *y);       /* y += x: the tree's addition */
     void (*add_f64)(size_t n, const double *x, double *y); /* y += x */
     void (*scale)(size_t n, float a, float *y);            /* y *= a */
-    /* Sum of squares in double: 4,096-element blocks, added left to right; depends on n and x alone. */
+    /* Sums of squares and of absolute values in double: 4,096-element blocks, added left to right; they depend on n and x
+     * alone. */
     double (*sum_squares)(size_t n, const float *x);
+    double (*sum_abs)(size_t n, const float *x);
+    /* g += 2*l2*w + l1*sign(w), sign(0) = 0: the gradient of l1*sum(|w|) + l2*sum(w^2). */
+    void (*penalty_bwd)(size_t n, float l1, float l2, const float *w, float *g);
+    /* Bilinear enlargement of x [N][H][W][C] by whole factors to y [N][H*rows][W*columns][C]: output pixel i lies at
+     * (i + 1/2)/rows - 1/2, clamped to the image (keras.ops.image.resize). And its adjoint; dx overwritten. */
+    void (*bilinear_fwd)(int N, int H, int W, int C, int rows, int columns, const float *x, float *y);
+    void (*bilinear_bwd)(int N, int H, int W, int C, int rows, int columns, const float *dy, float *dx);
     void (*clip)(size_t n, float limit, float *y); /* to [-limit, limit]; NaN stays */
 
     /* Adam (Kingma, Ba 2015) as Keras has it: m += (g-m)(1-beta1); v += (g^2-v)(1-beta2);

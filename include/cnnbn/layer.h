@@ -23,6 +23,8 @@ typedef enum cnnbn_arg_kind {
     CNNBN_ARG_CHOICE,      /* i[0]: index into spec->choices */
     CNNBN_ARG_ACTIVATION,  /* act: name or Keras' object form */
     CNNBN_ARG_INITIALIZER, /* init: name or Keras' object form */
+    CNNBN_ARG_REGULARIZER, /* regularizer: null, name, Keras' object form, or {l1: .., l2: ..} */
+    CNNBN_ARG_CONSTRAINT,  /* constraint: null, name or Keras' object form */
     CNNBN_ARG_SHAPE,       /* shape: a list of up to CNNBN_RANK_MAX dimensions, one of them possibly -1 */
     CNNBN_ARG_AXES,        /* shape: an axis or a list of up to CNNBN_RANK_MAX of them; rank 0 for null */
     CNNBN_ARG_BORDER       /* i[0..3] top, bottom, left, right: 1, [1, 2] or [[1, 1], [2, 2]] */
@@ -39,6 +41,8 @@ union cnnbn_arg {
     double f;
     cnnbn_arg_act act;
     cnnbn_init init;
+    cnnbn_regularizer regularizer;
+    cnnbn_constraint constraint;
     cnnbn_shape shape;
 };
 
@@ -47,7 +51,7 @@ typedef struct cnnbn_arg_spec {
     cnnbn_arg_kind kind;
     int required;
     const char *fallback;       /* default as it would be written in YAML: "1", "valid", "linear"; NULL when required.
-                                   "null" is {0, 0} for a PAIR, INFINITY for a FLOAT */
+                                   "null" is min - 1 twice for a PAIR, INFINITY for a FLOAT, no regularizer, ... */
     const char *const *choices; /* CHOICE: NULL-ended; others NULL */
     double min, max;            /* INT, PAIR, FLOAT: allowed range, inclusive */
 } cnnbn_arg_spec;
@@ -63,6 +67,9 @@ typedef struct cnnbn_window { /* of a convolution or pooling */
 
 typedef struct cnnbn_builder_ops {
     int (*conv2d)(cnnbn_builder *b, int x, const cnnbn_window *window, int filters, int groups, int kernel, int bias);
+    /* The adjoint, by the data, of a convolution without bias from `out` (height, width, filters) to x: window and kernel
+     * [R][S][filters][channels of x] are that convolution's. Then a bias of `filters`. */
+    int (*conv2d_transpose)(cnnbn_builder *b, int x, const cnnbn_window *window, cnnbn_shape out, int kernel, int bias);
     int (*dense)(cnnbn_builder *b, int x, int units, int kernel, int bias); /* over the last axis of a rank-1 value */
     int (*batchnorm)(cnnbn_builder *b, int x, int gamma, int beta, int moving_mean, int moving_variance,
                      double momentum, double epsilon, int frozen,
@@ -79,6 +86,10 @@ typedef struct cnnbn_builder_ops {
     /* Zeros around an image, or rows and columns cut off it where a number is negative. */
     int (*pad)(cnnbn_builder *b, int x, int top, int bottom, int left, int right);
     int (*upsample)(cnnbn_builder *b, int x, int rows, int columns); /* each pixel repeated */
+    /* By pixel centres: output pixel i lies at (i + 1/2)/rows - 1/2, the border repeated. */
+    int (*upsample_bilinear)(cnnbn_builder *b, int x, int rows, int columns);
+    /* A sample seen as [..][rows][columns] becomes [..][columns][rows], of the shape `out`. */
+    int (*transpose)(cnnbn_builder *b, int x, int rows, int columns, cnnbn_shape out);
     /* x*scale[c % n] + offset[c % n], n 1 or the channels; the arrays are copied. */
     int (*affine)(cnnbn_builder *b, int x, int n, const double *scale, const double *offset);
     int (*multiply)(cnnbn_builder *b, int x, int y); /* y of the shape of x, or of (1, 1, channels) */

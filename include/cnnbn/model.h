@@ -47,6 +47,28 @@ typedef struct cnnbn_init {
     double a, b; /* constant: value; uniform: minval, maxval; normal: mean, stddev */
 } cnnbn_init;
 
+/* Keras' l1, l2, l1_l2: adds l1*sum(|w|) + l2*sum(w^2) to the loss, without a half. */
+typedef struct cnnbn_regularizer {
+    double l1, l2;
+} cnnbn_regularizer;
+
+/* What is done to a weight after each update, with norm = sqrt(sum of w^2 over axes), one for each index of the others:
+ * max_norm, unit_norm and min_max_norm: w *= (rate*clip(norm, min, max) + (1 - rate)*norm) / (norm + 1e-7), the 1e-7
+ * being keras.backend.epsilon(); non_neg: w = max(w, 0). */
+typedef enum cnnbn_constraint_kind {
+    CNNBN_CONSTRAINT_NONE,
+    CNNBN_CONSTRAINT_MAX_NORM,
+    CNNBN_CONSTRAINT_NON_NEG,
+    CNNBN_CONSTRAINT_UNIT_NORM,
+    CNNBN_CONSTRAINT_MIN_MAX_NORM
+} cnnbn_constraint_kind;
+
+typedef struct cnnbn_constraint {
+    cnnbn_constraint_kind kind;
+    double min, max, rate;
+    int n_axes, axes[CNNBN_PARAM_RANK_MAX]; /* as written; negative: from the last */
+} cnnbn_constraint;
+
 /* One weight of a layer, in Keras' order within the layer. */
 typedef struct cnnbn_param {
     char name[32]; /* "kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance" */
@@ -58,6 +80,8 @@ typedef struct cnnbn_param {
     int decays;          /* weight decay applies (kernels; not biases, gamma, beta) */
     int fan_in, fan_out; /* for the initialisers */
     cnnbn_init init;
+    cnnbn_regularizer regularizer; /* zeros where there is none, or the weight does not train */
+    cnnbn_constraint constraint;   /* axes are counted from the front here */
 } cnnbn_param;
 
 typedef struct cnnbn_layer_type cnnbn_layer_type; /* layer.h */

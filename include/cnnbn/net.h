@@ -108,7 +108,10 @@ CNNBN_API float *cnnbn_net_param(cnnbn_net *net, int i);
 CNNBN_API int cnnbn_net_n_slots(const cnnbn_net *net);
 CNNBN_API const char *cnnbn_net_slot_name(const cnnbn_net *net, int slot);
 CNNBN_API float *cnnbn_net_slot(cnnbn_net *net, int slot, int i);
-/* Gradient of weight i after a step (before clipping it is summed over all ranks); for tests. NULL for weights not trained. */
+/* Sum of the regularisers' penalties at the present weights, of weights that train: what Keras adds to every loss that it shows.
+ * Local, equal on all; in the order of the weights. */
+CNNBN_API double cnnbn_net_penalty(const cnnbn_net *net);
+/* Gradient of weight i after a step (before clipping it is summed over all ranks, with that of its penalty); for tests. NULL for weights not trained. */
 CNNBN_API const float *cnnbn_net_grad(cnnbn_net *net, int i);
 /* Optimiser steps done: Adam's t. */
 CNNBN_API int64_t cnnbn_net_iterations(const cnnbn_net *net);
@@ -129,7 +132,7 @@ typedef struct cnnbn_batch {
 } cnnbn_batch;
 
 typedef struct cnnbn_step_result {
-    double loss;        /* mean over the batch, before the update */
+    double loss;        /* mean over the batch, before the update; with the regularisers' penalty, as Keras shows it */
     const double *sums; /* [cnnbn_net_n_sums], see there; borrowed until the next step */
     double flags[4];    /* sums over ranks of what went in */
 } cnnbn_step_result;

@@ -61,8 +61,19 @@ static cnnbn_shape shape_of(cnnbn_builder *base, int value)
     return self_of(base)->graph->ops[value].shape;
 }
 
+/* Operations that are not written yet: a layer of the list below needs them for some of its arguments. */
+static int refuse(cnnbn_builder *base, int x, const char *what)
+{
+    onnx_builder *b = self_of(base);
+    if (b->status == CNNBN_OK)
+        b->status = cnnbn_error(CNNBN_ERR_MODEL, "layer %s: %s cannot be written as ONNX yet",
+                                base->model->layers[b->layer].name, what);
+    return x;
+}
+
 static int conv2d(cnnbn_builder *b, int x, const cnnbn_window *window, int filters, int groups, int kernel, int bias)
 {
+    if (shape_of(b, x).rank != 3) return refuse(b, x, "a layer over (length, channels)");
     cnnbn__onnx_op *op = add(b, CNNBN__ONNX_CONV, 1, &x, (cnnbn_shape){3, {window->P, window->Q, filters}});
     op->window = *window;
     op->filters = filters;
@@ -164,8 +175,15 @@ static int concat(cnnbn_builder *b, int n, const int *x)
     return last(b);
 }
 
+static int transpose(cnnbn_builder *b, int x, int rows, int columns, cnnbn_shape out)
+{
+    (void)rows, (void)columns, (void)out;
+    return refuse(b, x, "an axis other than the last");
+}
+
 static const cnnbn_builder_ops builder_ops = {
     .conv2d = conv2d,
+    .transpose = transpose,
     .dense = dense,
     .batchnorm = batchnorm,
     .activation = activation,

@@ -119,6 +119,7 @@ cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node
     memset(out, 0, sizeof *out);
     if (cnnbn__node_is_null(node) && spec->fallback && strcmp(spec->fallback, "null") == 0) {
         if (spec->kind == CNNBN_ARG_FLOAT) out->f = (double)INFINITY;
+        if (spec->kind == CNNBN_ARG_PAIR) out->i[0] = out->i[1] = (int)spec->min - 1;
         return CNNBN_OK;
     }
     switch (spec->kind) {
@@ -137,6 +138,10 @@ cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node
         return in_argument(spec, cnnbn__activation_read(node, &out->act));
     case CNNBN_ARG_INITIALIZER:
         return in_argument(spec, cnnbn__initializer_read(node, &out->init));
+    case CNNBN_ARG_REGULARIZER:
+        return in_argument(spec, cnnbn__regularizer_read(node, &out->regularizer));
+    case CNNBN_ARG_CONSTRAINT:
+        return in_argument(spec, cnnbn__constraint_read(node, &out->constraint));
     case CNNBN_ARG_SHAPE:
         return read_shape(spec, node, out);
     case CNNBN_ARG_AXES:
@@ -162,6 +167,14 @@ static int same_number(double a, double b)
     return !(x < y) && !(x > y);
 }
 
+static int same_constraint(const cnnbn_constraint *a, const cnnbn_constraint *b)
+{
+    int same = a->kind == b->kind && a->n_axes == b->n_axes && same_number(a->min, b->min) &&
+               same_number(a->max, b->max) && same_number(a->rate, b->rate);
+    for (int d = 0; same && d < a->n_axes; d++) same = a->axes[d] == b->axes[d];
+    return same;
+}
+
 int cnnbn__arg_equal(const cnnbn_arg_spec *spec, const cnnbn_arg *a, const cnnbn_arg *b)
 {
     switch (spec->kind) {
@@ -176,6 +189,10 @@ int cnnbn__arg_equal(const cnnbn_arg_spec *spec, const cnnbn_arg *a, const cnnbn
                same_number((double)a->act.act.p2, (double)b->act.act.p2);
     case CNNBN_ARG_INITIALIZER:
         return a->init.kind == b->init.kind && same_number(a->init.a, b->init.a) && same_number(a->init.b, b->init.b);
+    case CNNBN_ARG_REGULARIZER:
+        return same_number(a->regularizer.l1, b->regularizer.l1) && same_number(a->regularizer.l2, b->regularizer.l2);
+    case CNNBN_ARG_CONSTRAINT:
+        return same_constraint(&a->constraint, &b->constraint);
     case CNNBN_ARG_BORDER:
         return memcmp(a->i, b->i, sizeof a->i) == 0;
     case CNNBN_ARG_SHAPE:

@@ -215,15 +215,22 @@ static void normalise_axes(cnnbn_shape *axes, int rank)
     if (axes->rank == 1 && axes->dim[0] == rank) axes->dim[0] = -1;
 }
 
+static void normalise_axis(int *axis, int rank)
+{
+    if (*axis < 0) *axis += rank + 1;
+    if (*axis == rank) *axis = -1;
+}
+
 static void normalise(cnnbn_model *model)
 {
     for (int c = 1; c < model->n_calls; c++) {
         cnnbn_layer *layer = &model->layers[model->calls[c].layer];
         for (int i = 0; i < layer->type->n_args; i++) {
             const char *name = layer->type->args[i].name;
-            if (strcmp(name, "axis") == 0 && layer->type->args[i].kind == CNNBN_ARG_INT) layer->args[i].i[0] = -1;
-            if (layer->type->args[i].kind == CNNBN_ARG_AXES)
-                normalise_axes(&layer->args[i].shape, model->calls[model->calls[c].inputs[0]].shape.rank);
+            int rank = model->calls[model->calls[c].inputs[0]].shape.rank;
+            if (strcmp(name, "axis") == 0 && layer->type->args[i].kind == CNNBN_ARG_INT)
+                normalise_axis(&layer->args[i].i[0], rank);
+            if (layer->type->args[i].kind == CNNBN_ARG_AXES) normalise_axes(&layer->args[i].shape, rank);
             if (strcmp(name, "strides") == 0 && cnnbn__arg_find(layer->type, "pool_size") &&
                 memcmp(layer->args[i].i, cnnbn__arg_pair(layer, "pool_size"), 2 * sizeof(int)) == 0)
                 layer->args[i].i[0] = layer->args[i].i[1] = 0;

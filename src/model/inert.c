@@ -17,6 +17,7 @@ static const inert_key keys[] = {
     {"autocast", NULL, NULL, ""},
     {"data_format", NULL, " null channels_last ",
      "images are (height, width, channels) here; convert the model to channels_last"},
+    {"activity_regularizer", NULL, " null ", "a penalty on outputs is not computed here; remove it"},
     {"*_regularizer", NULL, " null ", "remove it; for weight decay see --weight-decay"},
     {"*_constraint", NULL, " null ", "remove it; for clipping see --clip-norm"},
     {"batch_input_shape", NULL, NULL, ""}, /* the first layer's is read; others repeat what is inferred */
@@ -36,7 +37,6 @@ static const inert_key keys[] = {
     {"noise_shape", "SpatialDropout2D", " null ", "remove it; whole channels are dropped here"},
     {"seed", NULL, NULL, ""}, /* randomness comes from --seed */
     {"rms_scaling", "LayerNormalization", " false ", "remove it; RMS normalisation is not supported"},
-    {"interpolation", "UpSampling2D", " nearest ", "only nearest is computed here"},
     {"groups", "SeparableConv2D", " 1 ", "a separable convolution has a group for each channel"},
     {"kernel_initializer", "SeparableConv2D", NULL, ""}, /* Keras 2 writes it beside those that it uses */
 };

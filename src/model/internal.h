@@ -15,6 +15,8 @@ enum { CNNBN__LAYERS_MAX = 10000, CNNBN__CALLS_MAX = 20000, CNNBN__EDGES_MAX = 1
 cnnbn_status cnnbn__activation_read(const cnnbn__node *node, cnnbn_arg_act *out) CNNBN_MUST_CHECK;
 /* The name that every Keras knows; NULL when the activation has parameters that no name stands for. */
 const char *cnnbn__activation_word(cnnbn_arg_act act);
+/* As that name, or where there is none as the layer that computes it, in Keras' object form. */
+void cnnbn__activation_write(cnnbn__text *text, cnnbn_arg_act act, int keras);
 cnnbn_status cnnbn__initializer_read(const cnnbn__node *node, cnnbn_init *out) CNNBN_MUST_CHECK;
 /* Name ("glorot_uniform"), class ("GlorotUniform") and argument names (NULL: none) of a kind. */
 typedef struct cnnbn__init_word {
@@ -22,6 +24,24 @@ typedef struct cnnbn__init_word {
     double a, b; /* defaults */
 } cnnbn__init_word;
 const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind);
+
+/* ---------------------------------------------------------------- rules.c: regularisers and constraints */
+
+cnnbn_status cnnbn__regularizer_read(const cnnbn__node *node, cnnbn_regularizer *out) CNNBN_MUST_CHECK;
+cnnbn_status cnnbn__constraint_read(const cnnbn__node *node, cnnbn_constraint *out) CNNBN_MUST_CHECK;
+/* In Keras' object form, or as YAML. */
+void cnnbn__regularizer_write(cnnbn__text *text, const cnnbn_regularizer *rule, int keras);
+void cnnbn__constraint_write(cnnbn__text *text, const cnnbn_constraint *rule, int keras);
+/* Gives a weight the rules that its layer's arguments NAME_regularizer and NAME_constraint hold. */
+cnnbn_status cnnbn__param_rules(const cnnbn_layer *layer, cnnbn_param *p) CNNBN_MUST_CHECK;
+
+/* Arguments of a weight NAME: CNNBN__WEIGHT_ARGS("kernel", "glorot_uniform"). */
+#define CNNBN__WEIGHT_ARGS(name, initializer)                                 \
+    {name "_initializer", CNNBN_ARG_INITIALIZER, 0, initializer, NULL, 0, 0}, \
+        {name "_regularizer", CNNBN_ARG_REGULARIZER, 0, "null", NULL, 0, 0},  \
+    {                                                                         \
+        name "_constraint", CNNBN_ARG_CONSTRAINT, 0, "null", NULL, 0, 0       \
+    }
 
 /* ---------------------------------------------------------------- args.c */
 
@@ -140,6 +160,8 @@ void cnnbn__builtin_resnet(const cnnbn__resnet *net, int n_classes, cnnbn__text 
 int cnnbn__arg_int(const cnnbn_layer *layer, const char *name);
 const int *cnnbn__arg_pair(const cnnbn_layer *layer, const char *name);
 double cnnbn__arg_float(const cnnbn_layer *layer, const char *name);
+/* What ReLU, LeakyReLU and ELU compute, with their arguments; 0 when the layer is another. */
+int cnnbn__layer_as_activation(const cnnbn_layer *layer, cnnbn_activation *out);
 /* x through an activation argument; linear emits nothing. */
 int cnnbn__lower_activation(cnnbn_builder *b, int x, cnnbn_arg_act act);
 /* CNNBN_ERR_MODEL unless the shape has three dimensions: "expects (height, width, channels), found (128)". */
@@ -157,7 +179,16 @@ cnnbn_status cnnbn__unlike(cnnbn_shape a, cnnbn_shape b, const char *expected) C
 int cnnbn__same_dims(cnnbn_shape a, cnnbn_shape b, int n_last); /* but for the last n */
 /* Product of window and channels, for the initialisers. */
 int cnnbn__fan(int r, int s, int channels);
-/* An `axis` argument must name the last axis (as -1 or counted from the batch axis). */
-cnnbn_status cnnbn__need_last_axis(const cnnbn_layer *layer, cnnbn_shape in) CNNBN_MUST_CHECK;
+
+/* axis.c. Place of an axis among the dimensions, as Keras counts: the batch is 0, -1 the last; -1 when there is none. */
+int cnnbn__axis_of(int axis, int rank);
+/* How many last axes a list names: all of them from some axis to the last; 0 when it is another set. */
+int cnnbn__last_axes(cnnbn_shape axes, int rank);
+/* The same as axis_of, or CNNBN_ERR_MODEL naming the axes there are. */
+cnnbn_status cnnbn__need_axis(int axis, cnnbn_shape in, int *place) CNNBN_MUST_CHECK;
+/* The shape with the dimension at `place` moved behind the others; and the operations that move it there and back. */
+cnnbn_shape cnnbn__axis_last(cnnbn_shape shape, int place);
+int cnnbn__lower_axis_last(cnnbn_builder *b, int x, cnnbn_shape shape, int place);
+int cnnbn__lower_axis_back(cnnbn_builder *b, int x, cnnbn_shape shape, int place);
 
 #endif

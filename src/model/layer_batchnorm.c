@@ -9,8 +9,8 @@ static const cnnbn_arg_spec bn_args[] = {
     {"epsilon", CNNBN_ARG_FLOAT, 0, "0.001", NULL, -1e30, 1e30},
     {"center", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
     {"scale", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
-    {"beta_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
-    {"gamma_initializer", CNNBN_ARG_INITIALIZER, 0, "ones", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("beta", "zeros"),
+    CNNBN__WEIGHT_ARGS("gamma", "ones"),
     {"moving_mean_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
     {"moving_variance_initializer", CNNBN_ARG_INITIALIZER, 0, "ones", NULL, 0, 0},
     {"unbiased", CNNBN_ARG_BOOL, 0, "false", NULL, 0, 0}, /* ours: running variance times n / (n - 1), as PyTorch's */
@@ -24,9 +24,9 @@ static cnnbn_status shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape 
         return cnnbn_error(
             CNNBN_ERR_MODEL,
             "argument epsilon = %g: must be greater than zero, or a channel without variance divides by it", epsilon);
-    CNNBN_TRY(cnnbn__need_last_axis(layer, *in));
+    int place;
     *out = *in;
-    return CNNBN_OK;
+    return cnnbn__need_axis(cnnbn__arg_int(layer, "axis"), *in, &place);
 }
 
 /* Keras' order: gamma, beta, moving_mean, moving_variance. */
@@ -41,7 +41,7 @@ static cnnbn_status params(const cnnbn_layer *layer, const cnnbn_shape *in, cnnb
         {"moving_mean", NULL, "moving_mean_initializer", 0},
         {"moving_variance", NULL, "moving_variance_initializer", 0},
     };
-    int C = in->dim[in->rank - 1];
+    int C = in->dim[cnnbn__axis_of(cnnbn__arg_int(layer, "axis"), in->rank)];
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
         if (weights[i].wanted && !cnnbn__arg_int(layer, weights[i].wanted)) continue;
         CNNBN_TRY(cnnbn_model_add_param(model, layer_index, weights[i].name, 1, &C, weights[i].trainable, 0,
@@ -53,12 +53,15 @@ static cnnbn_status params(const cnnbn_layer *layer, const cnnbn_shape *in, cnnb
 static int lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in, const cnnbn_shape *in_shapes,
                  cnnbn_shape out_shape)
 {
-    (void)n_in, (void)in_shapes, (void)out_shape;
+    (void)n_in, (void)out_shape;
+    int place = cnnbn__axis_of(cnnbn__arg_int(layer, "axis"), in_shapes[0].rank);
     int next = layer->first_param;
     int gamma = cnnbn__arg_int(layer, "scale") ? next++ : -1;
     int beta = cnnbn__arg_int(layer, "center") ? next++ : -1;
-    return b->ops->batchnorm(b, in[0], gamma, beta, next, next + 1, cnnbn__arg_float(layer, "momentum"),
-                             cnnbn__arg_float(layer, "epsilon"), !layer->trainable, cnnbn__arg_int(layer, "unbiased"));
+    int y = b->ops->batchnorm(b, cnnbn__lower_axis_last(b, in[0], in_shapes[0], place), gamma, beta, next, next + 1,
+                              cnnbn__arg_float(layer, "momentum"), cnnbn__arg_float(layer, "epsilon"),
+                              !layer->trainable, cnnbn__arg_int(layer, "unbiased"));
+    return cnnbn__lower_axis_back(b, y, in_shapes[0], place);
 }
 
 const cnnbn_layer_type cnnbn__layer_batch_normalization = {

@@ -6,7 +6,11 @@ enum { BORDER_MAX = 1 << 14 };
 
 static const cnnbn_arg_spec padding_args[] = {{"padding", CNNBN_ARG_BORDER, 0, "1", NULL, 0, BORDER_MAX}};
 static const cnnbn_arg_spec cropping_args[] = {{"cropping", CNNBN_ARG_BORDER, 0, "0", NULL, 0, BORDER_MAX}};
-static const cnnbn_arg_spec size_args[] = {{"size", CNNBN_ARG_PAIR, 0, "2", NULL, 1, 1 << 10}};
+static const char *const interpolations[] = {"nearest", "bilinear", NULL};
+static const cnnbn_arg_spec size_args[] = {
+    {"size", CNNBN_ARG_PAIR, 0, "2", NULL, 1, 1 << 10},
+    {"interpolation", CNNBN_ARG_CHOICE, 0, "nearest", interpolations, 0, 0},
+};
 
 static cnnbn_status padding_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
 {
@@ -61,6 +65,7 @@ static int upsampling_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in
 {
     (void)n_in, (void)in_shapes, (void)out_shape;
     const int *size = cnnbn__arg_pair(layer, "size");
+    if (cnnbn__arg_int(layer, "interpolation")) return b->ops->upsample_bilinear(b, in[0], size[0], size[1]);
     return b->ops->upsample(b, in[0], size[0], size[1]);
 }
 
@@ -69,4 +74,4 @@ const cnnbn_layer_type cnnbn__layer_zero_padding2d = {
 const cnnbn_layer_type cnnbn__layer_cropping2d = {"Cropping2D",   "cropping2d", cropping_args, 1, 1, 1,
                                                   cropping_shape, NULL,         cropping_lower};
 const cnnbn_layer_type cnnbn__layer_up_sampling2d = {
-    "UpSampling2D", "up_sampling2d", size_args, 1, 1, 1, upsampling_shape, NULL, upsampling_lower};
+    "UpSampling2D", "up_sampling2d", size_args, 2, 1, 1, upsampling_shape, NULL, upsampling_lower};

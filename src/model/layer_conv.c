@@ -14,8 +14,8 @@ static const cnnbn_arg_spec conv_args[] = {
     {"groups", CNNBN_ARG_INT, 0, "1", NULL, 1, 1 << 20},
     {"activation", CNNBN_ARG_ACTIVATION, 0, "linear", NULL, 0, 0},
     {"use_bias", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
-    {"kernel_initializer", CNNBN_ARG_INITIALIZER, 0, "glorot_uniform", NULL, 0, 0},
-    {"bias_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("kernel", "glorot_uniform"),
+    CNNBN__WEIGHT_ARGS("bias", "zeros"),
 };
 
 static const cnnbn_arg_spec depthwise_args[] = {
@@ -26,8 +26,8 @@ static const cnnbn_arg_spec depthwise_args[] = {
     {"dilation_rate", CNNBN_ARG_PAIR, 0, "1", NULL, 1, 1 << 14},
     {"activation", CNNBN_ARG_ACTIVATION, 0, "linear", NULL, 0, 0},
     {"use_bias", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
-    {"depthwise_initializer", CNNBN_ARG_INITIALIZER, 0, "glorot_uniform", NULL, 0, 0},
-    {"bias_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("depthwise", "glorot_uniform"),
+    CNNBN__WEIGHT_ARGS("bias", "zeros"),
 };
 
 static cnnbn_status window(const cnnbn_layer *layer, cnnbn_shape in, cnnbn_window *out)

@@ -14,8 +14,8 @@ static const cnnbn_arg_spec conv1d_args[] = {
     {"groups", CNNBN_ARG_INT, 0, "1", NULL, 1, 1 << 20},
     {"activation", CNNBN_ARG_ACTIVATION, 0, "linear", NULL, 0, 0},
     {"use_bias", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
-    {"kernel_initializer", CNNBN_ARG_INITIALIZER, 0, "glorot_uniform", NULL, 0, 0},
-    {"bias_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("kernel", "glorot_uniform"),
+    CNNBN__WEIGHT_ARGS("bias", "zeros"),
 };
 
 /* Causal: all padding in front, so that an output sees no later input. */

@@ -15,18 +15,19 @@ static cnnbn_status add_shape(const cnnbn_layer *layer, int n_in, const cnnbn_sh
 
 static cnnbn_status concat_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
 {
-    CNNBN_TRY(cnnbn__need_last_axis(layer, in[0]));
-    int last = in[0].rank - 1;
-    long long channels = 0; /* at most 64 ints */
+    int place;
+    CNNBN_TRY(cnnbn__need_axis(cnnbn__arg_int(layer, "axis"), in[0], &place));
+    long long joined = 0; /* at most 64 ints */
     for (int i = 0; i < n_in; i++) {
-        if (!cnnbn__same_dims(in[0], in[i], 1))
-            return cnnbn__unlike(in[0], in[i], "all but the last dimension must be equal");
-        channels += in[i].dim[last];
+        cnnbn_shape alike = in[i];
+        if (alike.rank == in[0].rank) alike.dim[place] = in[0].dim[place];
+        if (!cnnbn__same_dims(in[0], alike, 0))
+            return cnnbn__unlike(in[0], in[i], "all dimensions but that of `axis` must be equal");
+        joined += in[i].dim[place];
     }
-    if (channels > (1 << 30))
-        return cnnbn_error(CNNBN_ERR_MODEL, "%lld values in the last dimension are too many", channels);
+    if (joined > (1 << 30)) return cnnbn_error(CNNBN_ERR_MODEL, "%lld values along the axis are too many", joined);
     *out = in[0];
-    out->dim[last] = (int)channels;
+    out->dim[place] = (int)joined;
     return CNNBN_OK;
 }
 
@@ -40,8 +41,9 @@ static int add_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const
 static int concat_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
                         const cnnbn_shape *in_shapes, cnnbn_shape out_shape)
 {
-    (void)layer, (void)in_shapes, (void)out_shape;
-    return b->ops->concat(b, n_in, in);
+    int place = cnnbn__axis_of(cnnbn__arg_int(layer, "axis"), out_shape.rank), parts[CNNBN_INPUTS_MAX];
+    for (int i = 0; i < n_in; i++) parts[i] = cnnbn__lower_axis_last(b, in[i], in_shapes[i], place);
+    return cnnbn__lower_axis_back(b, b->ops->concat(b, n_in, parts), out_shape, place);
 }
 
 const cnnbn_layer_type cnnbn__layer_add = {"Add", "add", NULL, 0, 2, CNNBN_INPUTS_MAX, add_shape, NULL, add_lower};

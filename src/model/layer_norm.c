@@ -9,8 +9,8 @@ static const cnnbn_arg_spec layer_args[] = {
     {"epsilon", CNNBN_ARG_FLOAT, 0, "0.001", NULL, -1e30, 1e30},
     {"center", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
     {"scale", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
-    {"beta_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
-    {"gamma_initializer", CNNBN_ARG_INITIALIZER, 0, "ones", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("beta", "zeros"),
+    CNNBN__WEIGHT_ARGS("gamma", "ones"),
 };
 static const cnnbn_arg_spec group_args[] = {
     {"groups", CNNBN_ARG_INT, 0, "32", NULL, -1, 1 << 20},
@@ -18,8 +18,8 @@ static const cnnbn_arg_spec group_args[] = {
     {"epsilon", CNNBN_ARG_FLOAT, 0, "0.001", NULL, -1e30, 1e30},
     {"center", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
     {"scale", CNNBN_ARG_BOOL, 0, "true", NULL, 0, 0},
-    {"beta_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
-    {"gamma_initializer", CNNBN_ARG_INITIALIZER, 0, "ones", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("beta", "zeros"),
+    CNNBN__WEIGHT_ARGS("gamma", "ones"),
 };
 static const cnnbn_arg_spec unit_args[] = {{"axis", CNNBN_ARG_AXES, 0, "-1", NULL, 0, 0}};
 
@@ -29,21 +29,6 @@ static cnnbn_status check_epsilon(const cnnbn_layer *layer)
     if ((float)epsilon > 0.0f) return CNNBN_OK;
     return cnnbn_error(CNNBN_ERR_MODEL,
                        "argument epsilon = %g: must be greater than zero, or equal values divide by it", epsilon);
-}
-
-/* How many last axes `axis` names: all of them from some axis to the last; 0 when it is another set. */
-static int last_axes(const cnnbn_layer *layer, int rank)
-{
-    cnnbn_shape axes = cnnbn_layer_arg(layer, "axis")->shape;
-    int named = 0;
-    for (int d = 0; d < axes.rank; d++) {
-        int axis = axes.dim[d] < 0 ? axes.dim[d] + rank + 1 : axes.dim[d];
-        if (axis < 1 || axis > rank || (named >> axis & 1)) return 0;
-        named |= 1 << axis;
-    }
-    for (int d = 0; d < axes.rank; d++)
-        if (!(named >> (rank - d) & 1)) return 0;
-    return axes.rank;
 }
 
 static cnnbn_status add_scale(const cnnbn_layer *layer, int rank, const int *dim, cnnbn_model *model, int layer_index)
@@ -71,24 +56,34 @@ static cnnbn_status layer_shape(const cnnbn_layer *layer, int n_in, const cnnbn_
     char text[48];
     CNNBN_TRY(check_epsilon(layer));
     *out = *in;
-    if (last_axes(layer, in->rank)) return CNNBN_OK;
+    cnnbn_shape axes = cnnbn_layer_arg(layer, "axis")->shape;
+    int place;
+    if (axes.rank == 1) return cnnbn__need_axis(axes.dim[0], *in, &place);
+    if (cnnbn__last_axes(axes, in->rank)) return CNNBN_OK;
     return cnnbn_error(CNNBN_ERR_MODEL,
-                       "argument axis: the last axes of input %s are supported: -1, or all from one axis to the last",
+                       "argument axis: one axis of input %s is supported, or all from one axis to the last",
                        cnnbn_shape_text(*in, text, sizeof text));
 }
 
 static cnnbn_status layer_params(const cnnbn_layer *layer, const cnnbn_shape *in, cnnbn_model *model, int layer_index)
 {
-    int n = last_axes(layer, in->rank);
-    return add_scale(layer, n, in->dim + in->rank - n, model, layer_index);
+    cnnbn_shape axes = cnnbn_layer_arg(layer, "axis")->shape;
+    const int *dim = in->dim + in->rank - axes.rank;
+    if (axes.rank == 1) dim = &in->dim[cnnbn__axis_of(axes.dim[0], in->rank)];
+    return add_scale(layer, axes.rank, dim, model, layer_index);
 }
 
 static int layer_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
                        const cnnbn_shape *in_shapes, cnnbn_shape out_shape)
 {
     (void)n_in, (void)out_shape;
-    int n = last_axes(layer, in_shapes[0].rank), channels = 1;
-    for (int d = in_shapes[0].rank - n; d < in_shapes[0].rank; d++) channels *= in_shapes[0].dim[d];
+    cnnbn_shape shape = in_shapes[0], axes = cnnbn_layer_arg(layer, "axis")->shape;
+    int channels = 1;
+    if (axes.rank == 1) {
+        int place = cnnbn__axis_of(axes.dim[0], shape.rank), x = cnnbn__lower_axis_last(b, in[0], shape, place);
+        return cnnbn__lower_axis_back(b, emit(layer, b, x, 1, shape.dim[place], 1), shape, place);
+    }
+    for (int d = shape.rank - axes.rank; d < shape.rank; d++) channels *= shape.dim[d];
     return emit(layer, b, in[0], 1, channels, 1);
 }
 
@@ -102,9 +97,10 @@ static int group_count(const cnnbn_layer *layer, int channels)
 static cnnbn_status group_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
 {
     (void)n_in;
-    int C = in->dim[in->rank - 1], groups = group_count(layer, C);
+    int place;
     CNNBN_TRY(check_epsilon(layer));
-    CNNBN_TRY(cnnbn__need_last_axis(layer, *in));
+    CNNBN_TRY(cnnbn__need_axis(cnnbn__arg_int(layer, "axis"), *in, &place));
+    int C = in->dim[place], groups = group_count(layer, C);
     *out = *in;
     if (groups >= 1 && C % groups == 0) return CNNBN_OK;
     return cnnbn_error(CNNBN_ERR_MODEL, "argument groups = %d must divide the %d channels", groups, C);
@@ -112,32 +108,41 @@ static cnnbn_status group_shape(const cnnbn_layer *layer, int n_in, const cnnbn_
 
 static cnnbn_status group_params(const cnnbn_layer *layer, const cnnbn_shape *in, cnnbn_model *model, int layer_index)
 {
-    return add_scale(layer, 1, &in->dim[in->rank - 1], model, layer_index);
+    int place = cnnbn__axis_of(cnnbn__arg_int(layer, "axis"), in->rank);
+    return add_scale(layer, 1, &in->dim[place], model, layer_index);
 }
 
 static int group_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
                        const cnnbn_shape *in_shapes, cnnbn_shape out_shape)
 {
     (void)n_in, (void)out_shape;
-    int C = in_shapes[0].dim[in_shapes[0].rank - 1];
-    return emit(layer, b, in[0], (int)(cnnbn_shape_count(in_shapes[0]) / (size_t)C), C, group_count(layer, C));
+    cnnbn_shape shape = in_shapes[0];
+    int place = cnnbn__axis_of(cnnbn__arg_int(layer, "axis"), shape.rank), C = shape.dim[place];
+    int y = emit(layer, b, cnnbn__lower_axis_last(b, in[0], shape, place), (int)(cnnbn_shape_count(shape) / (size_t)C),
+                 C, group_count(layer, C));
+    return cnnbn__lower_axis_back(b, y, shape, place);
 }
 
 static cnnbn_status unit_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
 {
     (void)n_in;
     char text[48];
+    cnnbn_shape axes = cnnbn_layer_arg(layer, "axis")->shape;
+    int place;
     *out = *in;
-    if (last_axes(layer, in->rank) == 1) return CNNBN_OK;
-    return cnnbn_error(CNNBN_ERR_MODEL, "argument axis: only the last axis (-1) of input %s is supported",
+    if (axes.rank == 1) return cnnbn__need_axis(axes.dim[0], *in, &place);
+    return cnnbn_error(CNNBN_ERR_MODEL, "argument axis: one axis of input %s is supported",
                        cnnbn_shape_text(*in, text, sizeof text));
 }
 
 static int unit_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in, const cnnbn_shape *in_shapes,
                       cnnbn_shape out_shape)
 {
-    (void)layer, (void)n_in, (void)in_shapes, (void)out_shape;
-    return b->ops->unit_normalize(b, in[0]);
+    (void)n_in, (void)out_shape;
+    cnnbn_shape shape = in_shapes[0];
+    int place = cnnbn__axis_of(cnnbn_layer_arg(layer, "axis")->shape.dim[0], shape.rank);
+    int y = b->ops->unit_normalize(b, cnnbn__lower_axis_last(b, in[0], shape, place));
+    return cnnbn__lower_axis_back(b, y, shape, place);
 }
 
 const cnnbn_layer_type cnnbn__layer_layer_normalization = {

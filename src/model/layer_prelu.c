@@ -3,7 +3,7 @@
 #include "layer_types.h"
 
 static const cnnbn_arg_spec prelu_args[] = {
-    {"alpha_initializer", CNNBN_ARG_INITIALIZER, 0, "zeros", NULL, 0, 0},
+    CNNBN__WEIGHT_ARGS("alpha", "zeros"),
     {"shared_axes", CNNBN_ARG_AXES, 0, "null", NULL, 0, 0},
 };
 
@@ -49,4 +49,5 @@ static int lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int
     return b->ops->prelu(b, in[0], layer->first_param);
 }
 
-const cnnbn_layer_type cnnbn__layer_prelu = {"PReLU", "p_re_lu", prelu_args, 2, 1, 1, shape, params, lower};
+const cnnbn_layer_type cnnbn__layer_prelu = {
+    "PReLU", "p_re_lu", prelu_args, sizeof prelu_args / sizeof *prelu_args, 1, 1, shape, params, lower};

@@ -8,6 +8,7 @@
     X(conv2d)                   \
     X(depthwise_conv2d)         \
     X(separable_conv2d)         \
+    X(conv2d_transpose)         \
     X(conv1d)                   \
     X(batch_normalization)      \
     X(layer_normalization)      \

@@ -66,16 +66,47 @@ static cnnbn_status infer_call(cnnbn_model *model, int c)
     return cnnbn__shape_check("the output", call->shape);
 }
 
-/* A layer called again has the weights of its first call: they must be those that the second would have. */
-static cnnbn_status check_shared(const cnnbn_model *model, int c, int first)
+/* A layer called again has the weights of its first call: they must be those that this call would make. */
+static cnnbn_status check_shared(cnnbn_model *model, int l, cnnbn_shape first, cnnbn_shape again)
 {
-    const cnnbn_call *a = &model->calls[first], *b = &model->calls[c];
-    if (!model->layers[b->layer].type->params) return CNNBN_OK;
-    cnnbn_shape x = model->calls[a->inputs[0]].shape, y = model->calls[b->inputs[0]].shape;
+    cnnbn_layer *layer = &model->layers[l];
+    int n = layer->n_params, total = model->n_params, same;
     char was[48], is[48];
-    if (x.dim[x.rank - 1] == y.dim[y.rank - 1]) return CNNBN_OK;
-    return cnnbn_error(CNNBN_ERR_MODEL, "is used twice, on inputs %s and %s; its weights need the same last dimension",
-                       cnnbn_shape_text(x, was, sizeof was), cnnbn_shape_text(y, is, sizeof is));
+    CNNBN_TRY(layer->type->params(layer, &again, model, l)); /* appended, looked at, and forgotten */
+    same = layer->n_params == 2 * n;
+    for (int k = 0; k < n && same; k++) {
+        const cnnbn_param *a = &model->params[layer->first_param + k], *b = &model->params[total + k];
+        same = a->rank == b->rank && memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) == 0;
+    }
+    model->n_params = total;
+    layer->n_params = n;
+    if (same) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_MODEL, "is used twice, on inputs %s and %s, for which its weights have other shapes",
+                       cnnbn_shape_text(first, was, sizeof was), cnnbn_shape_text(again, is, sizeof is));
+}
+
+static cnnbn_shape input_shape(const cnnbn_model *model, int call)
+{
+    return model->calls[model->calls[call].inputs[0]].shape;
+}
+
+static cnnbn_status check_all_shared(cnnbn_model *model, const int *first_call)
+{
+    for (int c = 1; c < model->n_calls; c++) {
+        int l = model->calls[c].layer;
+        cnnbn_shape first = input_shape(model, first_call[l]), again = input_shape(model, c);
+        if (first.rank != again.rank && cnnbn__arg_find(model->layers[l].type, "axis"))
+            return cnnbn__layer_context(
+                cnnbn_error(CNNBN_ERR_MODEL,
+                            "is used twice, on inputs of %d and %d dimensions; its axis is of one number", first.rank,
+                            again.rank),
+                &model->layers[l]);
+        if (first_call[l] == c || !model->layers[l].type->params) continue;
+        if (cnnbn__same_dims(first, again, 0)) continue;
+        cnnbn_status status = check_shared(model, l, first, again);
+        if (status != CNNBN_OK) return cnnbn__layer_context(status, &model->layers[l]);
+    }
+    return CNNBN_OK;
 }
 
 static cnnbn_status infer_all(cnnbn_model *model, int *first_call)
@@ -83,7 +114,6 @@ static cnnbn_status infer_all(cnnbn_model *model, int *first_call)
     for (int c = 1; c < model->n_calls; c++) {
         int l = model->calls[c].layer;
         cnnbn_status status = infer_call(model, c);
-        if (status == CNNBN_OK && first_call[l]) status = check_shared(model, c, first_call[l]);
         if (status != CNNBN_OK) return cnnbn__layer_context(status, &model->layers[l]);
         if (!first_call[l]) first_call[l] = c;
     }
@@ -93,11 +123,13 @@ static cnnbn_status infer_all(cnnbn_model *model, int *first_call)
         layer->n_params = 0;
         if (!first_call[l]) return cnnbn__layer_context(cnnbn_error(CNNBN_ERR_MODEL, "is never used"), layer);
         if (!layer->type->params) continue;
-        cnnbn_shape in = model->calls[model->calls[first_call[l]].inputs[0]].shape;
+        cnnbn_shape in = input_shape(model, first_call[l]);
         cnnbn_status status = layer->type->params(layer, &in, model, l);
+        for (int k = 0; k < layer->n_params && status == CNNBN_OK; k++)
+            status = cnnbn__param_rules(layer, &model->params[layer->first_param + k]);
         if (status != CNNBN_OK) return cnnbn__layer_context(status, layer);
     }
-    return CNNBN_OK;
+    return check_all_shared(model, first_call);
 }
 
 cnnbn_status cnnbn__infer(cnnbn_model *model)

@@ -138,12 +138,3 @@ int cnnbn__fan(int r, int s, int channels)
     double product = (double)r * s * channels;
     return product < 2e9 ? r * s * channels : 2000000000; /* such a weight is refused anyway */
 }
-
-cnnbn_status cnnbn__need_last_axis(const cnnbn_layer *layer, cnnbn_shape in)
-{
-    int value = cnnbn__arg_int(layer, "axis");
-    char text[48];
-    if (value == -1 || value == in.rank) return CNNBN_OK; /* the batch is axis 0 */
-    return cnnbn_error(CNNBN_ERR_MODEL, "argument axis = %d: only the last axis (-1, or %d for input %s) is supported",
-                       value, in.rank, cnnbn_shape_text(in, text, sizeof text));
-}

@@ -6,7 +6,8 @@
 #include "internal.h"
 
 /* Parameters that a name stands for are those of the functions of keras.activations: leaky_relu has a slope of 0.2 there
- * (the layer LeakyReLU: 0.3), gelu is the exact form. The first word of an activation is the one that is written:
+ * (the layer LeakyReLU: 0.3), gelu is the exact form. gelu_tanh is a word of cnnbn's own for gelu(x, approximate=True), for
+ * which Keras has none; gelu_approximate is KerasHub's. The first word of an activation is the one that is written:
  * "swish" is older than "silu" and both Keras 2 and 3 know it. */
 typedef struct act_word {
     const char *name;
@@ -24,6 +25,8 @@ static const act_word act_words[] = {
     {"tanh", {0, {CNNBN_ACT_TANH, 0, 0, 0}}},
     {"softplus", {0, {CNNBN_ACT_SOFTPLUS, 0, 0, 0}}},
     {"gelu", {0, {CNNBN_ACT_GELU, 0, 0, 0}}},
+    {"gelu_tanh", {0, {CNNBN_ACT_GELU_TANH, 0, 0, 0}}},
+    {"gelu_approximate", {0, {CNNBN_ACT_GELU_TANH, 0, 0, 0}}},
     {"swish", {0, {CNNBN_ACT_SILU, 0, 0, 0}}},
     {"silu", {0, {CNNBN_ACT_SILU, 0, 0, 0}}},
     {"hard_sigmoid", {0, {CNNBN_ACT_HARD_SIGMOID, 0, 0, 0}}},
@@ -51,21 +54,84 @@ const char *cnnbn__activation_word(cnnbn_arg_act act)
     return NULL;
 }
 
+static void member(cnnbn__text *text, const char *name, float value, int keras, int *first)
+{
+    cnnbn__text_add(text, keras ? "%s\"%s\": " : "%s%s: ", *first ? "" : ", ", name);
+    cnnbn__text_add_number(text, (double)value);
+    *first = 0;
+}
+
+void cnnbn__activation_write(cnnbn__text *text, cnnbn_arg_act act, int keras)
+{
+    const char *name = cnnbn__activation_word(act);
+    const cnnbn_activation *a = &act.act;
+    int first = 1;
+    if (name) {
+        if (keras)
+            cnnbn__text_add_quoted(text, name);
+        else
+            cnnbn__text_add_word(text, name);
+        return;
+    }
+    const char *layer = a->kind == CNNBN_ACT_ELU ? "ELU" : a->kind == CNNBN_ACT_LEAKY_RELU ? "LeakyReLU" : "ReLU";
+    /* Keras 3 finds a class by its module; Keras 2 knows LeakyReLU's slope as alpha alone, which Keras 3 takes too. */
+    cnnbn__text_add(text,
+                    keras ? "{\"module\": \"keras.layers\", \"registered_name\": null, \"class_name\": \"%s\", "
+                            "\"config\": {"
+                          : "{class_name: %s, config: {",
+                    layer);
+    if (a->kind == CNNBN_ACT_RELU_GENERAL) {
+        if (!isinf(a->p0)) member(text, "max_value", a->p0, keras, &first);
+        member(text, "negative_slope", a->p1, keras, &first);
+        member(text, "threshold", a->p2, keras, &first);
+    } else {
+        member(text, "alpha", a->p0, keras, &first);
+    }
+    cnnbn__text_add(text, "}}");
+}
+
 /* {"module": "builtins", "class_name": "function", "config": "relu", ...} is how Keras 3 may write a function. */
 static const char *act_name(const cnnbn__node *node)
 {
     if (cnnbn__node_is_null(node)) return "linear";
     if (node->kind == CNNBN__SCALAR) return node->text;
     const cnnbn__node *config = cnnbn__node_get(node, "config");
-    if (cnnbn__node_is(cnnbn__node_get(node, "class_name"), "function") && config && config->kind == CNNBN__SCALAR)
-        return config->text;
-    return NULL;
+    if (!cnnbn__node_is(cnnbn__node_get(node, "class_name"), "function") || !config || config->kind != CNNBN__SCALAR)
+        return NULL;
+    /* A registered function, "Custom>gelu_tanh": only words that are no function of Keras' own can be told by their name. */
+    const char *own = strchr(config->text, '>');
+    if (own && (strcmp(own + 1, "gelu_tanh") == 0 || strcmp(own + 1, "gelu_approximate") == 0)) return own + 1;
+    return config->text;
+}
+
+/* A layer in an activation's place, as in Conv2D(activation=LeakyReLU(0.1)). *out is set when it is one. */
+static cnnbn_status read_layer(const cnnbn__node *node, cnnbn_arg_act *out, int *found)
+{
+    static const char *const skip[] = {"name", NULL};
+    const cnnbn__node *class_name = cnnbn__node_get(node, "class_name");
+    cnnbn_arg args[8];
+    cnnbn_layer layer = {.args = args, .trainable = 1};
+    *found = 0;
+    if (!class_name || class_name->kind != CNNBN__SCALAR) return CNNBN_OK;
+    layer.type = cnnbn_layer_type_find(class_name->text);
+    if (!layer.type || layer.type->n_args > (int)(sizeof args / sizeof *args)) return CNNBN_OK;
+    for (int i = 0; i < layer.type->n_args; i++) CNNBN_TRY(cnnbn__arg_default(&layer.type->args[i], &args[i]));
+    *out = (cnnbn_arg_act){0, {CNNBN_ACT_LINEAR, 0, 0, 0}};
+    if (!cnnbn__layer_as_activation(&layer, &out->act)) return CNNBN_OK;
+    *found = 1;
+    cnnbn_status status = cnnbn__read_layer_args(&layer, cnnbn__node_get(node, "config"), skip);
+    if (status != CNNBN_OK) return cnnbn_error_context(status, "%s", layer.type->name);
+    (void)cnnbn__layer_as_activation(&layer, &out->act);
+    return CNNBN_OK;
 }
 
 cnnbn_status cnnbn__activation_read(const cnnbn__node *node, cnnbn_arg_act *out)
 {
     char known[400] = "", shown[CNNBN__SHOW_MAX];
     const char *name = act_name(node);
+    int is_layer;
+    CNNBN_TRY(read_layer(node, out, &is_layer));
+    if (is_layer) return CNNBN_OK;
     for (int i = 0; i < N_ACT_WORDS; i++) {
         if (name && strcmp(name, act_words[i].name) == 0) {
             *out = act_words[i].act;

@@ -66,10 +66,16 @@ static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnn
         word(text, spec->choices[arg->i[0]], keras);
         break;
     case CNNBN_ARG_ACTIVATION:
-        word(text, cnnbn__activation_word(arg->act), keras);
+        cnnbn__activation_write(text, arg->act, keras);
         break;
     case CNNBN_ARG_INITIALIZER:
         write_init(text, &arg->init, keras);
+        break;
+    case CNNBN_ARG_REGULARIZER:
+        cnnbn__regularizer_write(text, &arg->regularizer, keras);
+        break;
+    case CNNBN_ARG_CONSTRAINT:
+        cnnbn__constraint_write(text, &arg->constraint, keras);
         break;
     case CNNBN_ARG_BORDER:
         cnnbn__text_add(text, "[[%d, %d], [%d, %d]]", arg->i[0], arg->i[1], arg->i[2], arg->i[3]);

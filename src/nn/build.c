@@ -96,7 +96,7 @@ cnnbn_shape cnnbn__builder_shape(net_builder *b, int v)
     return b->net->graph_values[v].shape;
 }
 
-static void set_window(op *o, const cnnbn_window *win, cnnbn_shape in, int filters, int groups)
+void cnnbn__builder_window(op *o, const cnnbn_window *win, cnnbn_shape in, int filters, int groups)
 {
     cnnbn_conv_geom *g = &o->conv;
     extents(in, &g->H, &g->W, &g->C);
@@ -127,7 +127,7 @@ static int build_conv2d(cnnbn_builder *base, int x, const cnnbn_window *win, int
     net_builder *b = cnnbn__builder_self(base);
     cnnbn_shape in = cnnbn__builder_shape(b, x);
     op *o = cnnbn__builder_op(b, OP_CONV, 1, &x, window_shape(in, win, filters));
-    set_window(o, win, in, filters, groups);
+    cnnbn__builder_window(o, win, in, filters, groups);
     o->kernel = kernel;
     o->bias = bias;
     return o->out;
@@ -191,7 +191,7 @@ static int build_pool(net_builder *b, op_kind kind, int x, const cnnbn_window *w
     cnnbn_shape in = cnnbn__builder_shape(b, x);
     int channels = in.dim[in.rank - 1];
     op *o = cnnbn__builder_op(b, kind, 1, &x, window_shape(in, win, channels));
-    set_window(o, win, in, channels, 1);
+    cnnbn__builder_window(o, win, in, channels, 1);
     return o->out;
 }
 
@@ -256,6 +256,7 @@ static int build_concat(cnnbn_builder *base, int n, const int *x)
 
 static const cnnbn_builder_ops builder_ops = {
     .conv2d = build_conv2d,
+    .conv2d_transpose = cnnbn__build_conv2d_transpose,
     .dense = build_dense,
     .batchnorm = build_batchnorm,
     .activation = build_activation,
@@ -269,6 +270,8 @@ static const cnnbn_builder_ops builder_ops = {
     .concat = build_concat,
     .pad = cnnbn__build_pad,
     .upsample = cnnbn__build_upsample,
+    .upsample_bilinear = cnnbn__build_upsample_bilinear,
+    .transpose = cnnbn__build_transpose,
     .affine = cnnbn__build_affine,
     .multiply = cnnbn__build_multiply,
     .maximum = cnnbn__build_maximum,

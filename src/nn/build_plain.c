@@ -27,25 +27,75 @@ int cnnbn__build_pad(cnnbn_builder *base, int x, int top, int bottom, int left, 
     return o->out;
 }
 
-int cnnbn__build_upsample(cnnbn_builder *base, int x, int rows, int columns)
+static int build_larger(cnnbn_builder *base, plain_kind kind, int x, int rows, int columns)
 {
     net_builder *b = cnnbn__builder_self(base);
     cnnbn_shape out = cnnbn__builder_shape(b, x);
     if (rows == 1 && columns == 1) return x;
     out.dim[0] *= rows;
     out.dim[1] *= columns;
-    op *o = plain_op(b, PLAIN_UPSAMPLE, 1, &x, out);
+    op *o = plain_op(b, kind, 1, &x, out);
     o->plain.rows = rows;
     o->plain.columns = columns;
+    return o->out;
+}
+
+int cnnbn__build_upsample(cnnbn_builder *base, int x, int rows, int columns)
+{
+    return build_larger(base, PLAIN_UPSAMPLE, x, rows, columns);
+}
+
+int cnnbn__build_upsample_bilinear(cnnbn_builder *base, int x, int rows, int columns)
+{
+    return build_larger(base, PLAIN_BILINEAR, x, rows, columns);
+}
+
+int cnnbn__build_transpose(cnnbn_builder *base, int x, int rows, int columns, cnnbn_shape out)
+{
+    op *o = plain_op(cnnbn__builder_self(base), PLAIN_TRANSPOSE, 1, &x, out);
+    o->plain.rows = rows;
+    o->plain.columns = columns;
+    return o->out;
+}
+
+/* Room for n numbers, three times over. */
+static float *constants(net_builder *b, int n, const char *what)
+{
+    void *memory;
+    cnnbn_status status = cnnbn_alloc_array((size_t)n, 3 * sizeof(float), what, &memory);
+    if (status != CNNBN_OK) (void)cnnbn__builder_failed(b, status);
+    return memory;
+}
+
+int cnnbn__build_conv2d_transpose(cnnbn_builder *base, int x, const cnnbn_window *window, cnnbn_shape out, int kernel,
+                                  int bias)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    int filters = out.dim[2];
+    float *ones = bias >= 0 ? constants(b, filters, "the bias of a transposed convolution") : NULL;
+    op *o = plain_op(b, PLAIN_CONV_TRANSPOSE, 1, &x, out);
+    if (b->status != CNNBN_OK) {
+        cnnbn_free(ones);
+        return 0;
+    }
+    cnnbn__builder_window(o, window, out, cnnbn__builder_shape(b, x).dim[2], 1);
+    o->kernel = kernel;
+    o->bias = bias;
+    if (!ones) return o->out;
+    o->plain.scale = ones;
+    o->plain.zero = ones + filters;
+    for (int k = 0; k < filters; k++) {
+        o->plain.scale[k] = 1;
+        o->plain.zero[k] = 0;
+    }
     return o->out;
 }
 
 int cnnbn__build_affine(cnnbn_builder *base, int x, int n, const double *scale, const double *offset)
 {
     net_builder *b = cnnbn__builder_self(base);
-    void *memory;
-    cnnbn_status status = cnnbn_alloc_array((size_t)n, 3 * sizeof(float), "scale and offset of a layer", &memory);
-    if (status != CNNBN_OK) return cnnbn__builder_failed(b, status);
+    float *memory = constants(b, n, "scale and offset of a layer");
+    if (!memory) return 0;
     op *o = plain_op(b, PLAIN_AFFINE, 1, &x, cnnbn__builder_shape(b, x));
     if (b->status != CNNBN_OK) {
         cnnbn_free(memory);

@@ -23,9 +23,16 @@ op *cnnbn__builder_op(net_builder *b, op_kind kind, int n_in, const int *in, cnn
 cnnbn_shape cnnbn__builder_shape(net_builder *b, int v);
 cnnbn_shape cnnbn__shape_hwc(int h, int w, int c);
 
+/* Geometry of a window over an input. */
+void cnnbn__builder_window(op *o, const cnnbn_window *win, cnnbn_shape in, int filters, int groups);
+
 /* build_plain.c; contracts in cnnbn/layer.h */
 int cnnbn__build_pad(cnnbn_builder *base, int x, int top, int bottom, int left, int right);
 int cnnbn__build_upsample(cnnbn_builder *base, int x, int rows, int columns);
+int cnnbn__build_upsample_bilinear(cnnbn_builder *base, int x, int rows, int columns);
+int cnnbn__build_transpose(cnnbn_builder *base, int x, int rows, int columns, cnnbn_shape out);
+int cnnbn__build_conv2d_transpose(cnnbn_builder *base, int x, const cnnbn_window *window, cnnbn_shape out, int kernel,
+                                  int bias);
 int cnnbn__build_affine(cnnbn_builder *base, int x, int n, const double *scale, const double *offset);
 int cnnbn__build_multiply(cnnbn_builder *base, int x, int y);
 int cnnbn__build_maximum(cnnbn_builder *base, int x, int y);

@@ -6,6 +6,7 @@
 
 #include "cnnbn/log.h"
 #include "ir.h"
+#include "plain.h"
 
 /* ---------------------------------------------------------------- timeline */
 
@@ -257,40 +258,54 @@ static void add_agains(cnnbn_net *net)
 
 /* ---------------------------------------------------------------- a step */
 
-/* Forms of the weights for the level's convolutions; all threads, no barrier. Returns whether there was any. */
+/* Each returns whether the plan has such a form. */
+static int prepare_conv_fwd(cnnbn_net *net, const program *prog, const op *o, int tid, int n_threads)
+{
+    const cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
+    if (!plan->fwd_prepared_floats) return 0;
+    cnnbn_prologue p = {NULL, NULL, NULL, 1, {CNNBN_ACT_LINEAR, 0, 0, 0}};
+    if (o->prologue >= 0) {
+        p = cnnbn__bn_prologue(&net->bns[o->prologue]);
+        p.act = net->bns[o->prologue].act;
+    }
+    net->kernels->conv_prepare_fwd(plan, cnnbn_net_param(net, o->kernel),
+                                   o->kind == OP_CONV ? cnnbn__weight(net, o->bias) : NULL, &p,
+                                   net->prepared + prog->fwd_prepared[o->conv_plan], tid, n_threads);
+    return 1;
+}
+
+static int prepare_conv_bwd(cnnbn_net *net, const program *prog, const op *o, int tid, int n_threads)
+{
+    const cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
+    if (!plan->bwd_prepared_floats) return 0;
+    net->kernels->conv_prepare_bwd(plan, cnnbn_net_param(net, o->kernel),
+                                   net->prepared + prog->bwd_prepared[o->conv_plan], tid, n_threads);
+    return 1;
+}
+
+static int prepare_dense(cnnbn_net *net, const program *prog, const op *o, int tid, int n_threads)
+{
+    const cnnbn_dense_plan *plan = &prog->dense_plans[o->dense_plan];
+    if (!plan->prepared_floats) return 0;
+    net->kernels->dense_prepare(plan, cnnbn_net_param(net, o->kernel),
+                                net->prepared + prog->dense_prepared[o->dense_plan], tid, n_threads);
+    return 1;
+}
+
+/* Forms of the weights for the level's convolutions and dense layers; all threads, no barrier. Returns whether there was any. */
 static int prepare_level(cnnbn_net *net, const program *prog, const net_level *lv, int tid, int n_threads)
 {
     int any = 0;
     for (int i = lv->first; i < lv->first + lv->n_units_instr; i++) {
         const instr *in = &prog->instrs[i];
-        if (in->kind != I_CONV_FWD && in->kind != I_CONV_BWD && in->kind != I_DENSE_FWD) continue;
+        if (in->op < 0) continue;
         const op *o = &net->ops[in->op];
-        if (in->kind == I_DENSE_FWD) { /* serves the backward pass too */
-            const cnnbn_dense_plan *dense = &prog->dense_plans[o->dense_plan];
-            if (dense->prepared_floats)
-                net->kernels->dense_prepare(dense, cnnbn_net_param(net, o->kernel),
-                                            net->prepared + prog->dense_prepared[o->dense_plan], tid, n_threads);
-            any |= dense->prepared_floats != 0;
-            continue;
-        }
-        const cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
-        const float *w = cnnbn_net_param(net, o->kernel);
-        if (in->kind == I_CONV_BWD) {
-            if (plan->bwd_prepared_floats)
-                net->kernels->conv_prepare_bwd(plan, w, net->prepared + prog->bwd_prepared[o->conv_plan], tid,
-                                               n_threads);
-            any |= plan->bwd_prepared_floats != 0;
-            continue;
-        }
-        if (!plan->fwd_prepared_floats) continue;
-        cnnbn_prologue p = {NULL, NULL, NULL, 1, {CNNBN_ACT_LINEAR, 0, 0, 0}};
-        if (o->prologue >= 0) {
-            p = cnnbn__bn_prologue(&net->bns[o->prologue]);
-            p.act = net->bns[o->prologue].act;
-        }
-        net->kernels->conv_prepare_fwd(plan, w, o->bias >= 0 ? cnnbn_net_param(net, o->bias) : NULL, &p,
-                                       net->prepared + prog->fwd_prepared[o->conv_plan], tid, n_threads);
-        any = 1;
+        int transposed = cnnbn__op_is_transposed(o);
+        if (in->kind == I_CONV_FWD || (transposed && in->kind == I_PLAIN_BWD))
+            any |= prepare_conv_fwd(net, prog, o, tid, n_threads);
+        if (in->kind == I_CONV_BWD || transposed) any |= prepare_conv_bwd(net, prog, o, tid, n_threads);
+        if (in->kind == I_DENSE_FWD)
+            any |= prepare_dense(net, prog, o, tid, n_threads); /* serves the backward pass too */
     }
     return any;
 }
@@ -347,11 +362,17 @@ static void step_thread(cnnbn_net *net, int tid)
     wait_threads(net, tid);
     if (net->finish_status != CNNBN_OK) return;
     double start = trace_start(net);
-    cnnbn__optimizer_norms(net, tid);
+    cnnbn__rules_penalize(net, tid);
+    cnnbn__optimizer_norms(net, tid); /* of the same weights as this thread has penalised */
     trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
     wait_threads(net, tid);
     start = trace_start(net);
     cnnbn__optimizer_update(net, tid);
+    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
+    if (!net->has_constraints) return;
+    wait_threads(net, tid);
+    start = trace_start(net);
+    cnnbn__rules_constrain(net, tid);
     trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
 }
 
@@ -376,6 +397,7 @@ cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, cons
     }
     if (net->status == CNNBN_OK) net->status = net->finish_status;
     result->loss = net->loss_sums[0] / (double)batch->n_global;
+    if (net->status == CNNBN_OK) result->loss += cnnbn__rules_sum(net);
     result->sums = net->loss_sums;
     for (int f = 0; f < STOP_FLAGS; f++) result->flags[f] = net->flags[f];
     if (net->status == CNNBN_OK) net->iterations++;

@@ -34,6 +34,9 @@ typedef enum op_kind {
 typedef enum plain_kind {
     PLAIN_PAD,
     PLAIN_UPSAMPLE,
+    PLAIN_BILINEAR,
+    PLAIN_TRANSPOSE,
+    PLAIN_CONV_TRANSPOSE,
     PLAIN_AFFINE,
     PLAIN_MULTIPLY,
     PLAIN_CHANNEL_MULTIPLY,
@@ -49,12 +52,13 @@ typedef enum plain_kind {
 typedef struct plain_args {
     plain_kind kind;
     int top, left;                   /* PAD: rows and columns in front; below zero: cut off */
-    int rows, columns;               /* UPSAMPLE: factors */
+    int rows, columns;               /* UPSAMPLE, BILINEAR: factors; TRANSPOSE: the last axes before it */
     int positions, channels, groups; /* NORMALIZE */
     double epsilon;
     float value;                  /* rate, stddev */
     int period;                   /* AFFINE */
-    float *scale, *offset, *zero; /* AFFINE: [period] each, in one block that scale owns; zeros for the backward pass */
+    float *scale, *offset, *zero; /* AFFINE: [period] each, in one block that scale owns; zeros for the backward pass.
+                                     CONV_TRANSPOSE with a bias: scale ones, zero zeros, of the filters */
 } plain_args;
 
 typedef struct op {
@@ -62,9 +66,10 @@ typedef struct op {
     int layer;     /* index into model->layers: for names; -1 the input */
     int n_in, *in; /* values */
     int out;
-    int dead;             /* fused into another operation */
-    cnnbn_conv_geom conv; /* CONV; pooling uses R S stride pad P Q of it */
-    int kernel, bias;     /* weights (model->params) or -1 */
+    int dead; /* fused into another operation */
+    cnnbn_conv_geom
+        conv; /* CONV; pooling uses R S stride pad P Q of it; CONV_TRANSPOSE: of the convolution it is the adjoint of */
+    int kernel, bias; /* weights (model->params) or -1 */
     cnnbn_activation
         act;      /* ACT: the function; CONV, DENSE, BN: the fused epilogue (BN: after the affine and the add) */
     int prologue; /* CONV, DENSE: index into net->bns whose affine and activation are applied on load, or -1 */
@@ -265,7 +270,9 @@ struct cnnbn_net {
     int n_slots;
     size_t grad_stride;
     int64_t iterations;
-    double *norms; /* [n_params] sums of squares for clipping */
+    double *norms;     /* [n_params] sums of squares for clipping */
+    double *penalties; /* [n_params] of this step; behind them the norms of the constraints */
+    int has_constraints;
 
     /* Memory of the programs. */
     float *arena, *prepared;
@@ -352,6 +359,12 @@ void cnnbn__make_outputs(const cnnbn_net *net, size_t n, size_t count, const flo
 cnnbn_targets cnnbn__targets_from(const cnnbn_targets *targets, size_t first);
 /* weights.c */
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);
+/* weight_rules.c: regularisers and constraints. Penalties and their gradients, of the weights i with i % n_threads == tid; after an
+ * update, constraints of the same. */
+cnnbn_status cnnbn__rules_alloc(cnnbn_net *net) CNNBN_MUST_CHECK;
+void cnnbn__rules_penalize(cnnbn_net *net, int tid);
+double cnnbn__rules_sum(const cnnbn_net *net);
+void cnnbn__rules_constrain(cnnbn_net *net, int tid);
 /* timeline.c: with net->trace_room > 0 only */
 void cnnbn__trace_add(cnnbn_net *net, int tid, int what, int detail, double start_s, double end_s);
 /* optimizer.c */

@@ -227,6 +227,7 @@ static cnnbn_status create(cnnbn_net *net)
     CNNBN_TRY(copy_input_affine(net));
     CNNBN_TRY(cnnbn__net_build(net));
     CNNBN_TRY(cnnbn__net_alloc_params(net)); /* knows from the batch norms which gradients are summed already */
+    CNNBN_TRY(cnnbn__rules_alloc(net));
     cnnbn__net_fuse(net);
     CNNBN_TRY(alloc_bns(net));
     CNNBN_TRY(cnnbn__net_emit(net, &net->infer, 0));
@@ -292,10 +293,10 @@ void cnnbn_net_destroy(cnnbn_net *net)
     }
     void *const blocks[] = {net->input_scale, net->input_shift,  net->ops,      net->graph_values, net->bns,
                             net->bn_memory,   net->param_offset, net->agains,   net->weights,      net->state,
-                            net->grads,       net->slots[0],     net->slots[1], net->norms,        net->arena,
-                            net->prepared,    net->nodes,        net->reduced,  net->threads,      net->joins,
-                            net->copies,      net->buckets,      net->requests, net->rank_bounds,  net->rank_merge,
-                            net->loss_sums};
+                            net->grads,       net->slots[0],     net->slots[1], net->norms,        net->penalties,
+                            net->arena,       net->prepared,     net->nodes,    net->reduced,      net->threads,
+                            net->joins,       net->copies,       net->buckets,  net->requests,     net->rank_bounds,
+                            net->rank_merge,  net->loss_sums};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }

@@ -84,6 +84,38 @@ static void upsample_backward(const plain_call *c)
     kernels(c)->scale(x_all(c), (float)(rows * columns), c->out);
 }
 
+static void bilinear_forward(const plain_call *c)
+{
+    const int *dim = c->x_shape.dim;
+    kernels(c)->bilinear_fwd(c->n, dim[0], dim[1], dim[2], c->o->plain.rows, c->o->plain.columns, c->x[0], c->out);
+}
+
+static void bilinear_backward(const plain_call *c)
+{
+    const int *dim = c->x_shape.dim;
+    kernels(c)->bilinear_bwd(c->n, dim[0], dim[1], dim[2], c->o->plain.rows, c->o->plain.columns, c->dy, c->out);
+}
+
+/* Each of n matrices [rows][columns] transposed. */
+static void transpose(size_t n, size_t rows, size_t columns, const float *from, float *to)
+{
+    for (size_t i = 0; i < n; i++, from += rows * columns, to += rows * columns)
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < columns; k++) to[k * rows + r] = from[r * columns + k];
+}
+
+static void transpose_forward(const plain_call *c)
+{
+    size_t rows = (size_t)c->o->plain.rows, columns = (size_t)c->o->plain.columns;
+    transpose(x_all(c) / (rows * columns), rows, columns, c->x[0], c->out);
+}
+
+static void transpose_backward(const plain_call *c)
+{
+    size_t rows = (size_t)c->o->plain.rows, columns = (size_t)c->o->plain.columns;
+    transpose(x_all(c) / (rows * columns), columns, rows, c->dy, c->out);
+}
+
 /* ---------------------------------------------------------------- element-wise */
 
 static void affine_forward(const plain_call *c)
@@ -249,6 +281,11 @@ static void noise_forward(const plain_call *c)
 const plain_type cnnbn__plain_types[PLAIN_COUNT] = {
     [PLAIN_PAD] = {.forward = pad_forward, .backward = pad_backward},
     [PLAIN_UPSAMPLE] = {.forward = upsample_forward, .backward = upsample_backward},
+    [PLAIN_BILINEAR] = {.forward = bilinear_forward, .backward = bilinear_backward},
+    [PLAIN_TRANSPOSE] = {.forward = transpose_forward, .backward = transpose_backward},
+    [PLAIN_CONV_TRANSPOSE] = {.forward = cnnbn__conv_transpose_forward,
+                              .backward = cnnbn__conv_transpose_backward,
+                              .keeps_x = 1},
     [PLAIN_AFFINE] = {.forward = affine_forward, .backward = affine_backward},
     [PLAIN_MULTIPLY] = {.forward = multiply_forward, .backward = multiply_backward, .keeps_x = 1},
     [PLAIN_CHANNEL_MULTIPLY] = {.forward = channel_multiply_forward,
@@ -323,4 +360,14 @@ size_t cnnbn__plain_workspace(const cnnbn_net *net, const op *o, int n)
 int cnnbn__op_is_training_only(const op *o)
 {
     return o->kind == OP_DROPOUT || (o->kind == OP_PLAIN && cnnbn__plain_types[o->plain.kind].training_only);
+}
+
+int cnnbn__op_is_transposed(const op *o)
+{
+    return o->kind == OP_PLAIN && o->plain.kind == PLAIN_CONV_TRANSPOSE && !o->dead;
+}
+
+int cnnbn__op_has_conv(const op *o)
+{
+    return o->kind == OP_CONV || cnnbn__op_is_transposed(o);
 }

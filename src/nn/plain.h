@@ -30,11 +30,18 @@ typedef struct plain_type {
     size_t (*workspace)(const op *o, size_t x_count, int n); /* floats for n samples; NULL: none */
 } plain_type;
 
+/* plain_conv.c */
+void cnnbn__conv_transpose_forward(const plain_call *c);
+void cnnbn__conv_transpose_backward(const plain_call *c);
+
 extern const plain_type cnnbn__plain_types[PLAIN_COUNT];
 
 void cnnbn__plain_forward(const work_unit *u, const instr *in);
 void cnnbn__plain_backward(const work_unit *u, const instr *in);
 size_t cnnbn__plain_workspace(const cnnbn_net *net, const op *o, int n);
+/* A convolution's plan belongs to it: the convolution itself, and the transposed one. */
+int cnnbn__op_has_conv(const op *o);
+int cnnbn__op_is_transposed(const op *o);
 /* Dropout and its like. */
 int cnnbn__op_is_training_only(const op *o);
 

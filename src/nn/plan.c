@@ -165,7 +165,7 @@ static int choose_unit(const cnnbn_net *net, const program *prog, const net_leve
         if (touched > activations) activations = touched;
         if (in->op < 0) continue;
         const op *o = &net->ops[in->op];
-        if (o->conv_plan >= 0 && (in->kind == I_CONV_FWD || in->kind == I_CONV_BWD)) {
+        if (o->conv_plan >= 0) {
             const cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
             if (!plan->any_grouping) return 1;
             size_t prepared = plan->fwd_prepared_floats + net->model->params[o->kernel].count;
@@ -198,7 +198,7 @@ static cnnbn_status make_plans(cnnbn_net *net, program *prog, int max_slice)
     for (int i = 0; i < net->n_ops; i++) {
         op *o = &net->ops[i];
         if (o->dead) continue;
-        if (o->kind == OP_CONV) {
+        if (cnnbn__op_has_conv(o)) {
             o->conv_plan = prog->n_conv_plans++;
             cnnbn_conv_plan *plan = &prog->conv_plans[o->conv_plan];
             plan->geom = o->conv;
@@ -221,6 +221,8 @@ static cnnbn_status make_plans(cnnbn_net *net, program *prog, int max_slice)
 static void size_plans(cnnbn_net *net, program *prog, int max_slice)
 {
     size_t workspace = 0;
+    int has_transposed = 0; /* the forward pass of one is a convolution's backward pass */
+    for (int i = 0; i < net->n_ops; i++) has_transposed |= cnnbn__op_is_transposed(&net->ops[i]);
     for (int i = 0; i < prog->n_instrs; i++) {
         const instr *in = &prog->instrs[i];
         if (in->op < 0) continue;
@@ -237,11 +239,12 @@ static void size_plans(cnnbn_net *net, program *prog, int max_slice)
         cnnbn_conv_plan *plan = &prog->conv_plans[i];
         net->kernels->conv_plan(plan);
         if (plan->fwd_workspace_floats > workspace) workspace = plan->fwd_workspace_floats;
-        if (prog->training && plan->bwd_workspace_floats > workspace) workspace = plan->bwd_workspace_floats;
+        if ((prog->training || has_transposed) && plan->bwd_workspace_floats > workspace)
+            workspace = plan->bwd_workspace_floats;
         prog->fwd_prepared[i] = at;
         at += round_up(plan->fwd_prepared_floats);
         prog->bwd_prepared[i] = at;
-        if (prog->training) at += round_up(plan->bwd_prepared_floats);
+        if (prog->training || has_transposed) at += round_up(plan->bwd_prepared_floats);
     }
     for (int i = 0; i < prog->n_dense_plans; i++) {
         cnnbn_dense_plan *plan = &prog->dense_plans[i];
@@ -340,6 +343,8 @@ static void count_flops(const cnnbn_net *net, program *prog)
         double dense = o->kind == OP_DENSE
                            ? 2.0 * (double)net->graph_values[o->in[0]].count * (double)net->graph_values[o->out].count
                            : 0;
+        if (cnnbn__op_is_transposed(o) && (in->kind == I_PLAIN_FWD || in->kind == I_PLAIN_BWD))
+            in->flop = conv_flop(&o->conv) * (in->kind == I_PLAIN_BWD && in->out >= 0 ? 2 : 1);
         if (in->kind == I_CONV_FWD) in->flop = conv_flop(&o->conv);
         if (in->kind == I_CONV_BWD) in->flop = conv_flop(&o->conv) * (in->out >= 0 ? 2 : 1);
         if (o->kind == OP_DENSE && in->kind != I_ACT_BWD) in->flop = dense;

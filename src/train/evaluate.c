@@ -115,7 +115,8 @@ cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_
             loss += e.sums[b * e.n_sums];
             hits += e.sums[b * e.n_sums + 1];
         }
-        *out = (evaluation_sums){loss / (double)n_samples, hits / (double)n_samples, n_samples};
+        loss = loss / (double)n_samples + cnnbn_net_penalty(net);
+        *out = (evaluation_sums){loss, hits / (double)n_samples, n_samples};
     }
     cnnbn_free(e.sums);
     cnnbn_free(e.ids);

@@ -3,8 +3,9 @@
 
     pip install keras==3.15.* jax && python make_keras_layers.py
 
-A case is the model as JSON, its weights in Keras' order, a batch, and what Keras makes of them: probabilities, loss, and
-the gradient of every weight that trains. Behind the layer stands a dense layer, in front of it mostly a convolution, so
+A case is the model as JSON, its weights in Keras' order, a batch, and what Keras makes of them: probabilities, loss (with
+the regularisers' penalties), the gradient of every weight that trains, and where there are constraints the weights after one
+step of SGD (lr 0.5). Behind the layer stands a dense layer, in front of it mostly a convolution, so
 that both gradients of the layer are seen.
 """
 import json
@@ -14,9 +15,12 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from keras import constraints as C  # noqa: E402
 from keras import layers as L  # noqa: E402
+from keras import regularizers as R  # noqa: E402
 
 N, CLASSES = 3, 4
+LR = 0.5
 IMAGE, SEQUENCE = (5, 4, 2), (9, 2)
 
 
@@ -54,7 +58,74 @@ def squeeze_excite():
     return keras.Model(i, L.Dense(CLASSES, activation="softmax")(L.GlobalMaxPooling2D()(x)))
 
 
+@keras.saving.register_keras_serializable(name="gelu_tanh")
+def gelu_tanh(x):
+    return keras.activations.gelu(x, approximate=True)
+
+
+def regularized():
+    return image(
+        L.SeparableConv2D(3, 2, depthwise_regularizer=R.L1(0.02), pointwise_regularizer=R.L2(0.03), bias_regularizer="l2"),
+        L.BatchNormalization(gamma_regularizer=R.L1L2(0.01, 0.02), beta_regularizer=R.L1(0.04)),
+        L.PReLU(alpha_regularizer=R.L2(0.1)),
+        L.Conv2D(3, 2, kernel_regularizer=R.L2(0.5), bias_regularizer="l1", trainable=False),
+        L.Conv2D(3, 2, kernel_regularizer=R.L2(0.05), kernel_constraint=C.NonNeg()),
+    )
+
+
+def shared_regularized():
+    i = keras.Input(IMAGE, name="in")
+    shared = L.Conv2D(2, 2, padding="same", kernel_regularizer=R.L2(0.05), name="shared")
+    x = L.LayerNormalization(gamma_regularizer=R.L2(0.02))(shared(shared(i)))
+    return keras.Model(i, L.Dense(CLASSES, activation="softmax")(L.Flatten()(x)))
+
+
+def constrained(constraint, bias=None):
+    return image(L.Conv2D(4, (3, 2), kernel_constraint=constraint, bias_constraint=bias))
+
+
 CASES = {
+    "conv_transpose": lambda: image(L.Conv2DTranspose(4, 3)),
+    "conv_transpose_same": lambda: image(L.Conv2DTranspose(4, (3, 2), strides=2, padding="same", activation="relu")),
+    "conv_transpose_few": lambda: image(L.Conv2DTranspose(2, (2, 1), strides=(3, 2), use_bias=False)),
+    "conv_transpose_same_few": lambda: image(L.Conv2DTranspose(2, (2, 1), strides=3, padding="same")),
+    "conv_transpose_output": lambda: image(L.Conv2DTranspose(2, (3, 4), strides=(3, 2), output_padding=(1, 0))),
+    "conv_transpose_same_output": lambda: image(
+        L.Conv2DTranspose(2, (3, 5), strides=(3, 2), padding="same", output_padding=(2, 1)), L.BatchNormalization()
+    ),
+    "conv_transpose_output_even": lambda: image(L.Conv2DTranspose(2, 4, strides=2, padding="same", output_padding=1)),
+    "conv_transpose_dilated": lambda: image(L.Conv2DTranspose(3, (3, 2), dilation_rate=2, padding="same")),
+    "conv_transpose_dilated_valid": lambda: image(L.Conv2DTranspose(3, 2, dilation_rate=(1, 3))),
+    "dense_image": lambda: image(L.Dense(5, activation="tanh"), L.Dense(2, use_bias=False)),
+    "dense_sequence": lambda: sequence(L.Dense(4), L.ReLU()),
+    "batch_norm_sequence": lambda: sequence(L.BatchNormalization()),
+    "batch_norm_flat": lambda: image(L.Flatten(), L.BatchNormalization(center=False)),
+    "batch_norm_rows": lambda: image(L.BatchNormalization(axis=1)),
+    "batch_norm_columns": lambda: image(L.BatchNormalization(axis=-2), L.ReLU()),
+    "layer_norm_rows": lambda: image(L.LayerNormalization(axis=1)),
+    "group_norm_columns": lambda: image(L.GroupNormalization(2, axis=2)),
+    "unit_norm_rows": lambda: image(L.UnitNormalization(axis=1)),
+    "softmax_rows": lambda: image(L.Softmax(axis=1)),
+    "softmax_columns": lambda: image(L.Softmax(axis=2), L.Conv2D(2, 2)),
+    "softmax_area": lambda: image(L.Softmax(axis=[2, 3])),
+    "concatenate_rows": lambda: merge(L.Concatenate(axis=1), 3),
+    "concatenate_columns": lambda: merge(L.Concatenate(axis=2)),
+    "up_sampling_bilinear": lambda: image(L.UpSampling2D((2, 3), interpolation="bilinear")),
+    "up_sampling_bilinear_wide": lambda: image(L.UpSampling2D((5, 1), interpolation="bilinear")),
+    "conv_leaky_relu": lambda: image(L.Conv2D(3, 2, activation=L.LeakyReLU(negative_slope=0.1))),
+    "conv_relu_arguments": lambda: image(
+        L.Conv2D(3, 2, activation=L.ReLU(max_value=0.5, negative_slope=0.25, threshold=0.125))
+    ),
+    "dense_elu": lambda: image(L.Flatten(), L.Dense(5, activation=L.ELU(alpha=0.5))),
+    "activation_gelu_tanh": lambda: image(L.Activation(gelu_tanh)),
+    "regularized": regularized,
+    "shared_regularized": shared_regularized,
+    "max_norm": lambda: constrained(C.MaxNorm(0.6)),
+    "max_norm_filters": lambda: constrained(C.MaxNorm(0.7, axis=[0, 1, 2]), C.NonNeg()),
+    "max_norm_channels": lambda: constrained(C.MaxNorm(0.3, axis=[1, 3])),
+    "unit_norm_constraint": lambda: constrained(C.UnitNorm(axis=-1)),
+    "min_max_norm": lambda: constrained(C.MinMaxNorm(0.5, 0.8, rate=0.75, axis=[0, 1, 2])),
+    "non_neg": lambda: image(L.BatchNormalization(beta_constraint="non_neg"), L.Dense(3, kernel_constraint="non_neg")),
     "separable": lambda: image(L.SeparableConv2D(4, (3, 2), strides=(2, 2), padding="same", depth_multiplier=2)),
     "separable_dilated": lambda: image(L.SeparableConv2D(3, 2, dilation_rate=2, use_bias=False, activation="relu")),
     "conv1d": lambda: sequence(L.Conv1D(4, 3, strides=2, activation="tanh")),
@@ -125,8 +196,8 @@ def write_case(out, name, make):
     fixed = [v.value for v in model.non_trainable_variables]
 
     def loss_of(trainable):
-        p, _ = model.stateless_call(trainable, fixed, x, training=True)
-        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, p))
+        p, _, penalties = model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
+        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, p)) + sum(penalties)
 
     loss, gradients = jax.value_and_grad(loss_of)([v.value for v in model.trainable_variables])
     out.write(f"case {name}\n{json.dumps(json.loads(model.to_json()))}\n")
@@ -138,6 +209,10 @@ def write_case(out, name, make):
     numbers(out, "loss", loss)
     for g in gradients:
         numbers(out, "gradient", g)
+    if any(v.constraint for v in model.trainable_variables):
+        for v, g in zip(model.trainable_variables, gradients):
+            after = v.value - LR * g
+            numbers(out, "updated", v.constraint(after) if v.constraint else after)
 
 
 def hash_name(name):

@@ -122,6 +122,58 @@ static void check_squares(const char *label, const cnnbn_kernels *table, arrays 
     if (!isnan(table->sum_squares(n, x))) fail_msg("%s: sum_squares loses a NaN", label);
 }
 
+static void check_penalty(const char *label, const cnnbn_kernels *table, arrays *mem, dice *d)
+{
+    size_t n = (size_t)(dice_one_in(d, 2) ? dice_int(d, 0, 100) : dice_int(d, 4000, 13000));
+    float *w = arrays_random(mem, d, n, -1, 1), *g = arrays_random(mem, d, n, -1, 1), *got = arrays_copy(mem, g, n, 0);
+    const float l1 = 0.3f, l2 = 0.25f;
+    if (n) w[n / 2] = 0; /* |w| has no slope there, Keras takes 0 */
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += fabs((double)w[i]);
+    if (!(fabs(table->sum_abs(n, w) - sum) <= squares_tolerance * sum)) fail_msg("%s: sum_abs of %zu", label, n);
+    table->penalty_bwd(n, l1, l2, w, got);
+    for (size_t i = 0; i < n; i++) {
+        double wi = (double)w[i], sign = wi > 0 ? 1 : wi < 0 ? -1 : 0;
+        double expected = (double)g[i] + 2 * (double)l2 * wi + (double)l1 * sign;
+        if (!(fabs((double)got[i] - expected) <= 4e-7)) /* some roundings of values below 2 */
+            fail_msg("%s: penalty_bwd[%zu of %zu] = %.9g, expected %.9g", label, i, n, (double)got[i], expected);
+    }
+    if (n == 0) return;
+    w[n / 2] = NAN;
+    table->penalty_bwd(n, 0, l2, w, got);
+    if (!isnan(got[n / 2]) || !isnan(table->sum_abs(n, w))) fail_msg("%s: a penalty loses a NaN", label);
+}
+
+/* Beside `ref`, which looks at every weight; and <B x, y> = <x, B' y>. */
+static void check_bilinear(const char *label, const cnnbn_kernels *table, arrays *mem, dice *d)
+{
+    int N = dice_int(d, 1, 2), H = dice_int(d, 1, 5), W = dice_int(d, 1, 5), C = dice_int(d, 1, 19);
+    int rows = dice_int(d, 1, 4), columns = dice_int(d, 1, 4);
+    size_t small = (size_t)(N * H * W * C), large = small * (size_t)(rows * columns);
+    float *x = arrays_random(mem, d, small, -1, 1), *dy = arrays_random(mem, d, large, -1, 1);
+    float *y = arrays_floats(mem, large, 1), *dx = arrays_floats(mem, small, 1);
+    float *ey = arrays_floats(mem, large, 0), *edx = arrays_floats(mem, small, 0);
+    table->bilinear_fwd(N, H, W, C, rows, columns, x, y);
+    table->bilinear_bwd(N, H, W, C, rows, columns, dy, dx);
+    kernel_cases_ref()->bilinear_fwd(N, H, W, C, rows, columns, x, ey);
+    kernel_cases_ref()->bilinear_bwd(N, H, W, C, rows, columns, dy, edx);
+    double forward = 0, backward = 0;
+    for (size_t i = 0; i < large; i++) {
+        if (!(fabs((double)y[i] - (double)ey[i]) <= 5e-7)) fail_msg("%s: bilinear_fwd[%zu]", label, i);
+        forward += (double)y[i] * (double)dy[i];
+    }
+    for (size_t i = 0; i < small; i++) {
+        if (!(fabs((double)dx[i] - (double)edx[i]) <= 5e-6)) fail_msg("%s: bilinear_bwd[%zu]", label, i);
+        backward += (double)dx[i] * (double)x[i];
+    }
+    if (!(fabs(forward - backward) <= 1e-6 * (1 + (double)large))) fail_msg("%s: bilinear is not adjoint", label);
+    x[small / 2] = NAN;
+    table->bilinear_fwd(N, H, W, C, rows, columns, x, y);
+    int lost = 1;
+    for (size_t i = 0; i < large; i++) lost &= !isnan(y[i]);
+    if (lost) fail_msg("%s: bilinear_fwd loses a NaN", label);
+}
+
 void kernel_cases_elementwise(const cnnbn_kernels *table, int n_cases, uint64_t seed)
 {
     for (int i = 0; i < n_cases; i++) {
@@ -133,6 +185,8 @@ void kernel_cases_elementwise(const cnnbn_kernels *table, int n_cases, uint64_t 
         check_input(label, table, &mem, &d);
         check_exact(label, table, &mem, &d);
         check_squares(label, table, &mem, &d);
+        check_penalty(label, table, &mem, &d);
+        check_bilinear(label, table, &mem, &d);
         arrays_end(&mem, label);
     }
 }

@@ -192,6 +192,31 @@ const net_model net_models[] = {
                   "  - again: {layer: d}\n"
                   "  - again: {layer: e}\n"
                   "  - Dense: {units: 4, activation: softmax}\n"},
+    {"transposed", IN "  - Conv2D: {filters: 4, kernel_size: 3, strides: 2, padding: same, activation: relu}\n"
+                      "  - BatchNormalization\n"
+                      "  - Conv2DTranspose: {filters: 3, kernel_size: 3, strides: 2, padding: same, activation: elu}\n"
+                      "  - BatchNormalization\n"
+                      "  - Conv2DTranspose: {filters: 17, kernel_size: [2, 3], use_bias: false, name: t}\n"
+                      "  - Conv2DTranspose: {filters: 4, kernel_size: [1, 2], strides: [2, 3], activation: gelu}\n"
+                      "  - Conv2DTranspose: {filters: 4, kernel_size: 3, padding: same, dilation_rate: 2}\n"
+                      "  - again: {layer: t, from: batch_normalization_1}\n"
+                      "  - GlobalAveragePooling2D: {name: p}\n"
+                      "  - GlobalAveragePooling2D: {name: q, from: conv2d_transpose_2}\n"
+                      "  - Concatenate: {from: [p, q]}\n"
+                      "  - Dense: {units: 4, activation: softmax}\n"},
+    {"rules", IN "  - Conv2D: {filters: 4, kernel_size: 3, activation: relu, name: a, kernel_regularizer: {l2: 0.02},\n"
+                 "      bias_regularizer: {l1: 0.03}, kernel_constraint: {class_name: MaxNorm, config: {max_value: "
+                 "0.7, axis: [0, 1, 2]}}}\n"
+                 "  - BatchNormalization: {gamma_regularizer: {l1: 0.01, l2: 0.02}, beta_regularizer: {l2: 0.1}, "
+                 "gamma_constraint: unit_norm}\n"
+                 "  - Conv2D: {filters: 4, kernel_size: 3, padding: same, name: b, kernel_regularizer: {l1: 0.005},\n"
+                 "      kernel_constraint: {class_name: MinMaxNorm, config: {min_value: 0.4, max_value: 0.6, rate: "
+                 "0.5, axis: -1}}}\n"
+                 "  - again: {layer: b}\n"
+                 "  - Conv2D: {filters: 3, kernel_size: 1, trainable: false, kernel_regularizer: {l2: 1}}\n"
+                 "  - Flatten\n"
+                 "  - Dense: {units: 4, activation: softmax, kernel_regularizer: {l1: 0.001, l2: 0.01}, "
+                 "kernel_constraint: non_neg}\n"},
     {NULL, NULL}};
 
 const char *net_model_yaml(const char *name)

@@ -137,6 +137,22 @@ static void loss(net_reference *ref)
     free(p);
 }
 
+/* Penalties of the weights that train; with `slope` their gradients instead. */
+static void penalties(net_reference *ref, int slope)
+{
+    for (int i = 0; i < ref->model->n_params; i++) {
+        const cnnbn_param *p = &ref->model->params[i];
+        const cnnbn_regularizer r = p->regularizer;
+        for (size_t k = 0; p->trainable && k < p->count; k++) {
+            double w = ref->param[i][k];
+            if (slope)
+                ref->param_grad[i][k] += 2 * r.l2 * w + r.l1 * ((w > 0) - (w < 0));
+            else
+                ref->loss += r.l2 * w * w + r.l1 * fabs(w);
+        }
+    }
+}
+
 /* ---------------------------------------------------------------- the walk */
 
 void net_reference_forward(net_reference *ref, const double *images)
@@ -149,7 +165,9 @@ void net_reference_forward(net_reference *ref, const double *images)
         else
             net_reference_layer(ref, c, 0);
     }
-    if (ref->labels) loss(ref);
+    if (!ref->labels) return;
+    loss(ref);
+    penalties(ref, 0);
 }
 
 void net_reference_backward(net_reference *ref)
@@ -158,6 +176,7 @@ void net_reference_backward(net_reference *ref)
     for (int i = 0; i < model->n_params; i++) memset(ref->param_grad[i], 0, model->params[i].count * sizeof(double));
     for (int c = model->n_calls - 1; c > 0; c--)
         if (model->calls[c].layer >= 0) net_reference_layer(ref, c, 1);
+    penalties(ref, 1);
 }
 
 void net_reference_update_moving(net_reference *ref, int g)

@@ -197,6 +197,63 @@ static void convolve(const view *v, int depthwise, int backward)
     if (backward) test_free(du);
 }
 
+/* Rows of the whole spread that Keras cuts off in front (layer_conv_transpose.c says how many there are). */
+static int cut_before(int in, int out, int k, int stride, int dil)
+{
+    int more = (in - 1) * stride + (k - 1) * dil + 1 - out;
+    return more > 0 ? more / 2 : 0;
+}
+
+/* One input pixel of a transposed convolution: it adds its products to every output under its window. Backward, du is the gradient
+ * in front of the activation. */
+static void spread_pixel(const view *v, const window *w, int i, int p, int q, const double *du)
+{
+    int C = v->in.dim[2], K = v->out.dim[2];
+    size_t x = (((size_t)i * (size_t)v->in.dim[0] + (size_t)p) * (size_t)v->in.dim[1] + (size_t)q) * (size_t)C;
+    for (int r = 0; r < w->R; r++)
+        for (int s = 0; s < w->S; s++) {
+            int h = p * w->stride_h + r * w->dil_h - w->top, at = q * w->stride_w + s * w->dil_w - w->left;
+            if (h < 0 || h >= v->out.dim[0] || at < 0 || at >= v->out.dim[1]) continue;
+            size_t y =
+                (((size_t)i * (size_t)v->out.dim[0] + (size_t)h) * (size_t)v->out.dim[1] + (size_t)at) * (size_t)K;
+            for (int k = 0; k < K; k++)
+                for (int c = 0; c < C; c++) {
+                    size_t f = ((size_t)(r * w->S + s) * (size_t)K + (size_t)k) * (size_t)C + (size_t)c;
+                    if (!du) {
+                        v->before[y + (size_t)k] += v->x[x + (size_t)c] * v->w[f];
+                        continue;
+                    }
+                    v->dx[x + (size_t)c] += du[y + (size_t)k] * v->w[f];
+                    v->dw[f] += du[y + (size_t)k] * v->x[x + (size_t)c];
+                }
+        }
+}
+
+static void spread(const view *v, int backward)
+{
+    const int *k = cnnbn_layer_arg(v->layer, "kernel_size")->i, *strides = cnnbn_layer_arg(v->layer, "strides")->i,
+              *dil = cnnbn_layer_arg(v->layer, "dilation_rate")->i;
+    window w = {k[0], k[1], strides[0], strides[1], dil[0], dil[1], 0, 0};
+    w.top = cut_before(v->in.dim[0], v->out.dim[0], k[0], strides[0], dil[0]);
+    w.left = cut_before(v->in.dim[1], v->out.dim[1], k[1], strides[1], dil[1]);
+    cnnbn_arg_act f = cnnbn_layer_arg(v->layer, "activation")->act;
+    size_t all = v->n_out * (size_t)v->n, K = (size_t)v->out.dim[2];
+    double *du = NULL;
+    if (backward) {
+        du = test_calloc(all, sizeof *du);
+        activate(v, f, v->before, du, 1);
+    }
+    for (size_t j = 0; j < all; j++) {
+        if (!backward) v->before[j] = v->b ? v->b[j % K] : 0;
+        if (backward && v->db) v->db[j % K] += du[j];
+    }
+    for (int i = 0; i < v->n; i++)
+        for (int p = 0; p < v->in.dim[0]; p++)
+            for (int q = 0; q < v->in.dim[1]; q++) spread_pixel(v, &w, i, p, q, du);
+    if (!backward) activate(v, f, v->before, NULL, 0);
+    if (backward) test_free(du);
+}
+
 static void pool_pixel(const view *v, const window *w, int is_max, int backward, int i, int p, int q)
 {
     int C = v->in.dim[2];
@@ -430,6 +487,8 @@ void net_reference_layer(net_reference *ref, int c, int backward)
     }
     if (strcmp(type, "Conv2D") == 0 || strcmp(type, "DepthwiseConv2D") == 0)
         convolve(&v, type[0] == 'D', backward);
+    else if (strcmp(type, "Conv2DTranspose") == 0)
+        spread(&v, backward);
     else if (strcmp(type, "Dense") == 0)
         dense(&v, backward);
     else if (strcmp(type, "BatchNormalization") == 0)

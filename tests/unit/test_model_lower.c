@@ -31,6 +31,13 @@ static int op_conv2d(cnnbn_builder *b, int x, const cnnbn_window *w, int filters
     return note(b, "conv %d %dx%d/%d,%d*%d,%d +%d,%d ->%dx%d K%d g%d w%d b%d", x, w->R, w->S, w->stride_h, w->stride_w,
                 w->dil_h, w->dil_w, w->pad_top, w->pad_left, w->P, w->Q, filters, groups, kernel, bias);
 }
+static int op_conv2d_transpose(cnnbn_builder *b, int x, const cnnbn_window *w, cnnbn_shape out, int kernel, int bias)
+{
+    char text[48];
+    return note(b, "transposed conv %d %dx%d/%d,%d*%d,%d +%d,%d %dx%d-> %s w%d b%d", x, w->R, w->S, w->stride_h,
+                w->stride_w, w->dil_h, w->dil_w, w->pad_top, w->pad_left, w->P, w->Q,
+                cnnbn_shape_text(out, text, sizeof text), kernel, bias);
+}
 static int op_dense(cnnbn_builder *b, int x, int units, int kernel, int bias)
 {
     return note(b, "dense %d %d w%d b%d", x, units, kernel, bias);
@@ -89,6 +96,15 @@ static int op_upsample(cnnbn_builder *b, int x, int rows, int columns)
 {
     return note(b, "upsample %d %dx%d", x, rows, columns);
 }
+static int op_upsample_bilinear(cnnbn_builder *b, int x, int rows, int columns)
+{
+    return note(b, "bilinear %d %dx%d", x, rows, columns);
+}
+static int op_transpose(cnnbn_builder *b, int x, int rows, int columns, cnnbn_shape out)
+{
+    char text[48];
+    return note(b, "transpose %d %dx%d %s", x, rows, columns, cnnbn_shape_text(out, text, sizeof text));
+}
 static int op_affine(cnnbn_builder *b, int x, int n, const double *scale, const double *offset)
 {
     return note(b, "affine %d n%d %g %g", x, n, scale[0], offset[0]);
@@ -125,6 +141,7 @@ static int op_noise(cnnbn_builder *b, int x, double stddev)
 
 static const cnnbn_builder_ops ops = {
     .conv2d = op_conv2d,
+    .conv2d_transpose = op_conv2d_transpose,
     .dense = op_dense,
     .batchnorm = op_batchnorm,
     .activation = op_activation,
@@ -138,6 +155,8 @@ static const cnnbn_builder_ops ops = {
     .concat = op_concat,
     .pad = op_pad,
     .upsample = op_upsample,
+    .upsample_bilinear = op_upsample_bilinear,
+    .transpose = op_transpose,
     .affine = op_affine,
     .multiply = op_multiply,
     .maximum = op_maximum,
@@ -183,6 +202,38 @@ static void convolutions(void **state)
               "conv 0 3x3/1,1*1,1 +0,0 ->5x8 K8 g4 w0 b1=1; softmax 1=2; ");
 }
 
+/* Input (7, 10, 4). */
+static void transposed_convolutions(void **state)
+{
+    (void)state;
+    lowers_to("- Conv2DTranspose: {filters: 6, kernel_size: [3, 2], activation: relu}",
+              "transposed conv 0 3x2/1,1*1,1 +0,0 7x10-> (9, 11, 6) w0 b1=1; act 1 1 0 0 0=2; ");
+    lowers_to("- Conv2DTranspose: {filters: 6, kernel_size: 3, strides: 2, padding: same, use_bias: false}",
+              "transposed conv 0 3x3/2,2*1,1 +0,0 7x10-> (14, 20, 6) w0 b-1=1; ");
+    lowers_to("- Conv2DTranspose: {filters: 1, kernel_size: 4, strides: 2, padding: same}",
+              "transposed conv 0 4x4/2,2*1,1 +1,1 7x10-> (14, 20, 1) w0 b1=1; ");
+    lowers_to("- Conv2DTranspose: {filters: 1, kernel_size: 2, strides: 3}", /* a gap is kept at the end */
+              "transposed conv 0 2x2/3,3*1,1 +0,0 7x10-> (21, 30, 1) w0 b1=1; ");
+    lowers_to("- Conv2DTranspose: {filters: 1, kernel_size: [5, 4], strides: 2, padding: same, output_padding: [0, 1]}",
+              "transposed conv 0 5x4/2,2*1,1 +2,1 7x10-> (13, 19, 1) w0 b1=1; ");
+}
+
+static void axes(void **state)
+{
+    (void)state;
+    lowers_to("- Softmax: {axis: 1}", "transpose 0 7x40 (10, 4, 7)=1; softmax 1=2; transpose 2 40x7 (7, 10, 4)=3; ");
+    lowers_to("- Softmax: {axis: [2, 3]}", "reshape 0 (7, 40)=1; softmax 1=2; reshape 2 (7, 10, 4)=3; ");
+    lowers_to("- BatchNormalization: {axis: -2}",
+              "transpose 0 10x4 (7, 4, 10)=1; bn 1 0 1 2 3 0.99 0.001 0 0=2; transpose 2 4x10 (7, 10, 4)=3; ");
+    lowers_to("- GroupNormalization: {axis: 2, groups: 5}",
+              "transpose 0 10x4 (7, 4, 10)=1; normalize 1 28x10/5 0.001 w0 w1=2; transpose 2 4x10 (7, 10, 4)=3; ");
+    lowers_to("- LayerNormalization: {axis: 3}\n- UnitNormalization: {axis: -1}",
+              "normalize 0 1x4/1 0.001 w0 w1=1; unit 1=2; ");
+    lowers_to("- Concatenate: {from: [input, input], axis: 2}",
+              "transpose 0 10x4 (7, 4, 10)=1; transpose 0 10x4 (7, 4, 10)=2; concat 2: 1 2=3; "
+              "transpose 3 4x20 (7, 20, 4)=4; ");
+}
+
 static void normalisation_and_dense(void **state)
 {
     (void)state;
@@ -192,6 +243,9 @@ static void normalisation_and_dense(void **state)
         "bn 0 0 1 2 3 0.99 0.001 0 0=1; bn 1 -1 4 5 6 0.9 0.5 0 1=2; bn 2 7 -1 8 9 0.99 0.001 1 0=3; ");
     lowers_to("- Flatten\n- Dense: {units: 3, activation: softmax}\n- Dense: {units: 2, use_bias: false}",
               "reshape 0 (280)=1; dense 1 3 w0 b1=2; softmax 2=3; dense 3 2 w2 b-1=4; ");
+    lowers_to("- Dense: {units: 3}\n- Reshape: {target_shape: [70, 3]}\n- Dense: {units: 2, activation: relu}",
+              "conv 0 1x1/1,1*1,1 +0,0 ->7x10 K3 g1 w0 b1=1; reshape 1 (70, 3)=2; "
+              "conv 2 1x1/1,1*1,1 +0,0 ->1x70 K2 g1 w2 b3=3; act 3 1 0 0 0=4; ");
 }
 
 static void activations(void **state)
@@ -207,6 +261,12 @@ static void activations(void **state)
                    CNNBN_ACT_RELU_GENERAL, CNNBN_ACT_LEAKY_RELU, CNNBN_ACT_GELU, CNNBN_ACT_SILU);
     lowers_to("- ReLU: {negative_slope: 0.5, threshold: 1}\n- Activation: {activation: leaky_relu}\n"
               "- Activation: {activation: gelu}\n- Activation: {activation: silu}\n- Activation: {activation: linear}",
+              expected);
+    (void)snprintf(expected, sizeof expected, "act 0 %d 0.1 0 0=1; act 1 %d 0 0 0=2; act 2 %d 0 0 0=3; ",
+                   CNNBN_ACT_LEAKY_RELU, CNNBN_ACT_RELU, CNNBN_ACT_GELU_TANH);
+    lowers_to("- Activation: {activation: {class_name: LeakyReLU, config: {alpha: 0.1, name: x}}}\n"
+              "- Activation: {activation: {class_name: ReLU, config: {max_value: null}}}\n"
+              "- Activation: {activation: gelu_tanh}",
               expected);
 }
 
@@ -231,8 +291,9 @@ static void layers_of_layers(void **state)
         "2}\n- MaxPooling1D\n- GlobalMaxPooling1D",
         "reshape 0 (70, 4)=1; conv 1 1x3/1,1*1,2 +0,4 ->1x70 K2 g1 w0 b1=2; max 2 1x2/1,2 +0,0 ->1x35=3; "
         "max 3 1x35/1,1 +0,0 ->1x1=4; reshape 4 (2)=5; ");
-    lowers_to("- ZeroPadding2D: {padding: [[1, 0], [2, 3]]}\n- Cropping2D: {cropping: [1, 2]}\n- UpSampling2D",
-              "pad 0 1,0 2,3=1; pad 1 -1,-1 -2,-2=2; upsample 2 2x2=3; ");
+    lowers_to("- ZeroPadding2D: {padding: [[1, 0], [2, 3]]}\n- Cropping2D: {cropping: [1, 2]}\n- UpSampling2D\n"
+              "- UpSampling2D: {size: [1, 3], interpolation: bilinear}",
+              "pad 0 1,0 2,3=1; pad 1 -1,-1 -2,-2=2; upsample 2 2x2=3; bilinear 3 1x3=4; ");
     lowers_to(
         "- LayerNormalization: {scale: false}\n- GroupNormalization: {groups: 2}\n- PReLU: {shared_axes: [1, 2]}\n"
         "- UnitNormalization\n- LayerNormalization: {axis: [1, 2, 3]}",
@@ -249,8 +310,13 @@ static void layers_of_layers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions), cmocka_unit_test(normalisation_and_dense), cmocka_unit_test(activations),
-        cmocka_unit_test(the_rest),     cmocka_unit_test(layers_of_layers),
+        cmocka_unit_test(convolutions),
+        cmocka_unit_test(transposed_convolutions),
+        cmocka_unit_test(axes),
+        cmocka_unit_test(normalisation_and_dense),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(the_rest),
+        cmocka_unit_test(layers_of_layers),
     };
     return cmocka_run_group_tests_name("model_lower", tests, NULL, NULL);
 }

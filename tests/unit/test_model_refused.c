@@ -45,7 +45,7 @@ static void arguments(void **state)
         "stddev -1 is below zero");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, data_format: channels_first}",
                    "argument data_format = channels_first is not supported");
-    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_regularizer: l2}", "see --weight-decay");
+    layers_refused("- MaxPooling2D: {kernel_regularizer: l2}", "see --weight-decay");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, dtype: mixed_float16}", "cnnbn computes in float32");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, groups: 3}",
                    "groups = 3 must divide the input's 4 channels");
@@ -54,9 +54,40 @@ static void arguments(void **state)
     layers_refused("- Dropout: {rate: 1.5}", "argument rate = 1.5: expected 0 to 1");
     layers_refused("- Dropout: {rate: .nan}", "argument rate = .nan: expected a number");
     layers_refused("- Dropout: 0.5", "arguments 0.5: expected a map");
-    layers_refused("- BatchNormalization: {axis: 1}", "only the last axis (-1, or 3 for input (8, 8, 4))");
+    layers_refused("- BatchNormalization: {axis: 4}", "axis = 4: input (8, 8, 4) has axes 1 to 3 (0 is the batch)");
+    layers_refused("- BatchNormalization: {axis: 0}", "axis = 0: input (8, 8, 4) has axes 1 to 3 (0 is the batch)");
     layers_refused("- BatchNormalization: {renorm: true}", "batch renormalisation is not supported");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, trainable: 3}", "argument trainable = 3");
+}
+
+static void rules(void **state)
+{
+    (void)state;
+#define CONV(rule) "- Conv2D: {name: c, filters: 2, kernel_size: 3, " rule "}"
+    layers_refused(CONV("activity_regularizer: l2"), "a penalty on outputs is not computed here; remove it");
+    layers_refused(CONV("kernel_regularizer: l3"),
+                   "layer c (Conv2D): argument kernel_regularizer: regularizer l3 is not");
+    layers_refused(CONV("kernel_regularizer: l1_l2"), "regularizer l1_l2: state how strong, as in {l1: 0.001");
+    layers_refused(CONV("kernel_regularizer: {l2: -1}"), "l2 = -1, expected a number from 0 to 1e+30");
+    layers_refused(CONV("kernel_regularizer: {l2: .nan}"), "l2 = .nan, expected a number");
+    layers_refused(CONV("kernel_regularizer: {class_name: L2, config: {l1: 1}}"), "regularizer l2 has no argument l1");
+    layers_refused(CONV("kernel_regularizer: {class_name: OrthogonalRegularizer, config: {factor: 0.1}}"),
+                   "use l1, l2 or l1_l2, such as {l2: 0.0001}");
+    layers_refused(CONV("bias_constraint: clip"), "constraint clip is not supported; use max_norm, non_neg");
+    layers_refused(CONV("bias_constraint: {class_name: NonNeg, config: {axis: 0}}"),
+                   "argument bias_constraint: constraint non_neg: has no argument axis");
+    layers_refused(CONV("bias_constraint: {class_name: MaxNorm, config: {axis: 1}}"), "axis 1 is none of its 1 axes");
+    layers_refused(CONV("kernel_constraint: {class_name: MaxNorm, config: {axis: [0, -4]}}"), "axis -4 is named twice");
+    layers_refused(CONV("kernel_constraint: {class_name: MaxNorm, config: {axis: []}}"), "axis = []: expected an axis");
+    layers_refused(CONV("kernel_constraint: {class_name: MaxNorm, config: {axis: 4}}"), "axis = 4: expected an axis");
+    layers_refused(CONV("kernel_constraint: {class_name: MinMaxNorm, config: {min_value: 3}}"),
+                   "constraint min_max_norm: min_value 3 is above max_value 1");
+    layers_refused(CONV("kernel_constraint: {class_name: MinMaxNorm, config: {rate: 2}}"),
+                   "rate = 2, expected a number");
+    layers_refused(CONV("activation: {class_name: LeakyReLU, config: {negative_slope: -1}}"),
+                   "argument activation: LeakyReLU: argument negative_slope = -1: expected 0 to");
+    layers_refused(CONV("activation: {class_name: PReLU, config: {}}"), "is not supported; use one of linear, relu");
+#undef CONV
 }
 
 static void epsilon_must_be_positive(void **state)
@@ -74,7 +105,6 @@ static void shapes(void **state)
     (void)state;
     layers_refused("- Conv2D: {filters: 32, kernel_size: 6}\n- Conv2D: {filters: 2, kernel_size: 5}",
                    "m.yaml: layer conv2d_1 (Conv2D): kernel 5x5 does not fit input (3, 3, 32)");
-    layers_refused("- Dense: {units: 2}", "layer dense (Dense): expects a flat input, found (8, 8, 4): add a Flatten");
     layers_refused("- Flatten\n- Conv2D: {filters: 2, kernel_size: 3}",
                    "expects an input of (height, width, channels)");
     layers_refused("- Reshape: {target_shape: [3, -1]}", "does not hold the 256 values of input (8, 8, 4)");
@@ -85,13 +115,24 @@ static void shapes(void **state)
     layers_refused("- Cropping2D: {cropping: 4}", "cropping = [[4, 4], [4, 4]] leaves nothing of input (8, 8, 4)");
     layers_refused("- ZeroPadding2D: {padding: [1, 2, 3]}", "expected a number, a pair, or a pair of pairs");
     layers_refused("- ZeroPadding2D: {padding: -1}", "argument padding = -1: expected 0 to");
-    layers_refused("- UpSampling2D: {interpolation: bilinear}", "only nearest is computed here");
+    layers_refused("- UpSampling2D: {interpolation: bicubic}", "expected one of nearest, bilinear");
+    layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, dilation_rate: 2}", "one of them is 1");
+    layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, output_padding: 2}",
+                   "output_padding = [2, 2]: must be less than the strides 2x2");
+    layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, groups: 2}", "has no such argument here");
+    layers_refused("- Flatten\n- Conv2DTranspose: {filters: 2, kernel_size: 3}", "(height, width, channels)");
+    layers_refused(
+        "- Reshape: {target_shape: [1, 64, 4]}\n- Conv2DTranspose: {filters: 2, kernel_size: [2, 1], padding: "
+        "same, strides: [2, 1], output_padding: 0}",
+        "gives an output of 0x64 for input (1, 64, 4)");
+    layers_refused("- Softmax: {axis: [1, 3]}", "one axis of input (8, 8, 4) is supported, or all from one axis");
     layers_refused("- GroupNormalization", "argument groups = 32 must divide the 4 channels");
-    layers_refused("- LayerNormalization: {axis: 1}", "argument axis: the last axes of input (8, 8, 4) are supported");
+    layers_refused("- LayerNormalization: {axis: [1, 2]}",
+                   "argument axis: one axis of input (8, 8, 4) is supported, or");
     layers_refused("- LayerNormalization: {axis: 0}", "1 to 3 or -1 to -3 (0 is the batch)");
     layers_refused("- LayerNormalization: {epsilon: 0}", "argument epsilon = 0: must be greater than zero");
     layers_refused("- PReLU: {shared_axes: [2]}", "none or the first axes are supported");
-    layers_refused("- UnitNormalization: {axis: [1, 2]}", "only the last axis (-1)");
+    layers_refused("- UnitNormalization: {axis: [1, 2]}", "one axis of input (8, 8, 4) is supported");
     layers_refused("- Conv1D: {filters: 2, kernel_size: 3}", "expects an input of (length, channels), found (8, 8, 4)");
     layers_refused("- MaxPooling2D: {name: p}\n- Multiply: {from: [p, input]}",
                    "inputs (4, 4, 4) and (8, 8, 4) do not meet; they must be equal, or one of them (1, 1, channels)");
@@ -118,6 +159,13 @@ static void graphs(void **state)
     layers_refused("- again: {layer: nobody}", "again: there is no layer nobody");
     layers_refused("- Conv2D: {name: c, filters: 2, kernel_size: 3}\n- again: {layer: c}",
                    "is used twice, on inputs (8, 8, 4) and (6, 6, 2)");
+    layers_refused(
+        "- PReLU: {name: p}\n- MaxPooling2D\n- again: {layer: p}",
+        "layer p (PReLU): is used twice, on inputs (8, 8, 4) and (4, 4, 4), for which its weights have other");
+    layers_refused("- BatchNormalization: {name: n, axis: 1}\n- Cropping2D: {cropping: [1, 0]}\n- again: {layer: n}",
+                   "is used twice, on inputs (8, 8, 4) and (6, 8, 4)");
+    layers_refused("- Softmax: {name: s, axis: 1}\n- Flatten\n- again: {layer: s}",
+                   "is used twice, on inputs of 3 and 1 dimensions; its axis is of one number");
     layers_refused("- {Flatten: {}, Dense: {units: 2}}", "one layer is expected");
     layers_refused("- [Flatten]", "expected a layer, such as");
     refused("input: [8]\nlayers: []", "layers: expected a list of layers");
@@ -161,8 +209,9 @@ static void keras(void **state)
     refused(MODEL(INPUT ", " LAYER("Lambda", "\"name\": \"l\"")), "layer l: Lambda is not a layer");
     refused(
         MODEL(INPUT ", " LAYER("Conv2D", "\"name\": \"c\", \"filters\": 2, \"kernel_size\": 3, \"kernel_constraint\": "
-                                         "{\"class_name\": \"MaxNorm\", \"config\": {}}")),
-        "layer c (Conv2D): argument kernel_constraint = {class_name: \"MaxNorm\", config: {}} is not supported");
+                                         "{\"class_name\": \"RadialConstraint\", \"config\": {}}")),
+        "layer c (Conv2D): argument kernel_constraint: constraint {class_name: \"RadialConstraint\", config: {}} is "
+        "not");
     refused("{\"class_name\": \"Sequential\", \"keras_version\": \"2.8.0\", \"config\": {\"layers\": [" INPUT
             ", " LAYER("Activation", "\"activation\": \"hard_sigmoid\"") "]}}",
             "hard_sigmoid of Keras 2.8.0 is another function");
@@ -192,10 +241,9 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments), cmocka_unit_test(epsilon_must_be_positive),
-        cmocka_unit_test(shapes),    cmocka_unit_test(graphs),
-        cmocka_unit_test(texts),     cmocka_unit_test(keras),
-        cmocka_unit_test(names),
+        cmocka_unit_test(arguments), cmocka_unit_test(rules),  cmocka_unit_test(epsilon_must_be_positive),
+        cmocka_unit_test(shapes),    cmocka_unit_test(graphs), cmocka_unit_test(texts),
+        cmocka_unit_test(keras),     cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("model_refused", tests, NULL, NULL);
 }

@@ -86,6 +86,10 @@ void cnnbn__ref_add(size_t n, const float *x, float *y);
 void cnnbn__ref_add_f64(size_t n, const double *x, double *y);
 void cnnbn__ref_scale(size_t n, float a, float *y);
 double cnnbn__ref_sum_squares(size_t n, const float *x);
+double cnnbn__ref_sum_abs(size_t n, const float *x);
+void cnnbn__ref_penalty_bwd(size_t n, float l1, float l2, const float *w, float *g);
+void cnnbn__ref_bilinear_fwd(int N, int H, int W, int C, int rows, int columns, const float *x, float *y);
+void cnnbn__ref_bilinear_bwd(int N, int H, int W, int C, int rows, int columns, const float *dy, float *dx);
 void cnnbn__ref_clip(size_t n, float limit, float *y);
 
 void cnnbn__ref_image_flip(int H, int W, int C, int horizontal, int vertical, const float *x, float *y);

@@ -1,5 +1,7 @@
 #include "ref.h"
 
+#include <math.h>
+
 #include "cnnbn/rng.h"
 
 void cnnbn__ref_dropout(int N, size_t per_sample, float rate, const uint64_t *keys, const float *x, float *y)
@@ -56,6 +58,21 @@ double cnnbn__ref_sum_squares(size_t n, const float *x)
         total += sum;
     }
     return total;
+}
+
+double cnnbn__ref_sum_abs(size_t n, const float *x)
+{
+    double total = 0;
+    for (size_t i = 0; i < n; i++) total += fabs((double)x[i]);
+    return total;
+}
+
+void cnnbn__ref_penalty_bwd(size_t n, float l1, float l2, const float *w, float *g)
+{
+    for (size_t i = 0; i < n; i++) {
+        double wi = (double)w[i], sign = (wi > 0) - (wi < 0);
+        g[i] = (float)((double)g[i] + 2 * (double)l2 * wi + (double)l1 * sign);
+    }
 }
 
 void cnnbn__ref_clip(size_t n, float limit, float *y)

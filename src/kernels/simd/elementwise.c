@@ -73,6 +73,10 @@ void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *
     table->add_f64 = EW(add_f64);
     table->scale = EW(scale);
     table->sum_squares = EW(sum_squares);
+    table->sum_abs = EW(sum_abs);
+    table->penalty_bwd = EW(penalty_bwd);
+    table->bilinear_fwd = EW(bilinear_fwd);
+    table->bilinear_bwd = EW(bilinear_bwd);
     table->clip = EW(clip);
     table->adam = EW(adam);
     table->sgd = EW(sgd);

@@ -1,7 +1,7 @@
 # Element-wise kernels: the same sources once per instruction set, each an object library of its own so that no function
 # compiled for a wider set can be picked by the linker for a narrower one.
 set(ew_sources elementwise.c ew_activation.c ew_batchnorm.c ew_direct.c ew_image.c ew_input.c ew_loss.c ew_merge.c ew_norm.c ew_optimizer.c
-               ew_panel.c ew_pool.c ew_window.c)
+               ew_panel.c ew_pool.c ew_resize.c ew_window.c)
 list(TRANSFORM ew_sources PREPEND simd/)
 
 # -fno-trapping-math: a comparison may be turned into a blend; no value changes. Clang warns of a loop that was marked for

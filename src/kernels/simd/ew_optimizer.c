@@ -21,7 +21,7 @@ void EW(scale)(size_t n, float a, float *y)
 }
 
 /* Sum over one block by 16 lanes, then the lanes in order. */
-static double block_squares(size_t n, const float *restrict x)
+EW_INLINE double block_sum(int squares, size_t n, const float *restrict x)
 {
     enum { LANES = 16 };
     double lane[LANES] = {0}, sum = 0.0;
@@ -29,19 +29,39 @@ static double block_squares(size_t n, const float *restrict x)
     for (; i + LANES <= n; i += LANES)
         for (int j = 0; j < LANES; j++) {
             double v = (double)x[i + (size_t)j];
-            lane[j] += v * v;
+            lane[j] += squares ? v * v : fabs(v);
         }
-    for (; i < n; i++) sum += (double)x[i] * (double)x[i];
+    for (; i < n; i++) sum += squares ? (double)x[i] * (double)x[i] : fabs((double)x[i]);
     for (int j = 0; j < LANES; j++) sum += lane[j];
+    return sum;
+}
+
+EW_INLINE double sum_of(int squares, size_t n, const float *x)
+{
+    enum { BLOCK = 4096 };
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i += BLOCK) sum += block_sum(squares, n - i < BLOCK ? n - i : BLOCK, x + i);
     return sum;
 }
 
 double EW(sum_squares)(size_t n, const float *x)
 {
-    enum { BLOCK = 4096 };
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i += BLOCK) sum += block_squares(n - i < BLOCK ? n - i : BLOCK, x + i);
-    return sum;
+    return sum_of(1, n, x);
+}
+
+double EW(sum_abs)(size_t n, const float *x)
+{
+    return sum_of(0, n, x);
+}
+
+void EW(penalty_bwd)(size_t n, float l1, float l2, const float *w, float *g)
+{
+    float slope = 2.0f * l2;
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) {
+        float sign = (w[i] > 0.0f ? 1.0f : 0.0f) - (w[i] < 0.0f ? 1.0f : 0.0f);
+        g[i] += slope * w[i] + l1 * sign;
+    }
 }
 
 void EW(clip)(size_t n, float limit, float *y)

@@ -27,7 +27,10 @@ typedef enum cnnbn_arg_kind {
     CNNBN_ARG_CONSTRAINT,  /* constraint: null, name or Keras' object form */
     CNNBN_ARG_SHAPE,       /* shape: a list of up to CNNBN_RANK_MAX dimensions, one of them possibly -1 */
     CNNBN_ARG_AXES,        /* shape: an axis or a list of up to CNNBN_RANK_MAX of them; rank 0 for null */
-    CNNBN_ARG_BORDER       /* i[0..3] top, bottom, left, right: 1, [1, 2] or [[1, 1], [2, 2]] */
+    CNNBN_ARG_BORDER,      /* i[0..3] top, bottom, left, right: 1, [1, 2] or [[1, 1], [2, 2]] */
+    CNNBN_ARG_INTERVAL, /* interval: [low, high] with low <= high; a number x stands for [-x, x] where min = -max, for
+                              [x, x] where min is 0, and is refused elsewhere. The fallback: "low high" */
+    CNNBN_ARG_LIST      /* list: a number or up to CNNBN_LIST_MAX of them; n 0 for null */
 } cnnbn_arg_kind;
 
 /* An activation argument: an element-wise one, or softmax. */
@@ -36,9 +39,16 @@ typedef struct cnnbn_arg_act {
     cnnbn_activation act;
 } cnnbn_arg_act;
 
+enum { CNNBN_LIST_MAX = 16 };
+
 union cnnbn_arg {
     int i[4];
     double f;
+    double interval[2];
+    struct {
+        int n;
+        double value[CNNBN_LIST_MAX];
+    } list;
     cnnbn_arg_act act;
     cnnbn_init init;
     cnnbn_regularizer regularizer;
@@ -53,7 +63,7 @@ typedef struct cnnbn_arg_spec {
     const char *fallback;       /* default as it would be written in YAML: "1", "valid", "linear"; NULL when required.
                                    "null" is min - 1 twice for a PAIR, INFINITY for a FLOAT, no regularizer, ... */
     const char *const *choices; /* CHOICE: NULL-ended; others NULL */
-    double min, max;            /* INT, PAIR, FLOAT: allowed range, inclusive */
+    double min, max;            /* INT, PAIR, FLOAT, INTERVAL, LIST: allowed range, inclusive */
 } cnnbn_arg_spec;
 
 /* ---------------------------------------------------------------- operations a layer is lowered to */
@@ -64,6 +74,15 @@ typedef struct cnnbn_builder cnnbn_builder;
 typedef struct cnnbn_window { /* of a convolution or pooling */
     int R, S, stride_h, stride_w, dil_h, dil_w, pad_top, pad_left, P, Q;
 } cnnbn_window;
+
+/* Keras' RandomTranslation and RandomRotation: intervals to draw from, uniformly, for each sample. */
+typedef struct cnnbn_random_map {
+    double height[2], width[2]; /* down and to the right, in parts of the image's height and width */
+    double turn[2];             /* in full turns about the centre, counter-clockwise */
+    int bilinear;               /* else the nearest pixel */
+    int fill_mode;              /* 0 reflect, 1 wrap, 2 constant, 3 nearest */
+    double fill_value;
+} cnnbn_random_map;
 
 typedef struct cnnbn_builder_ops {
     int (*conv2d)(cnnbn_builder *b, int x, const cnnbn_window *window, int filters, int groups, int kernel, int bias);
@@ -101,6 +120,14 @@ typedef struct cnnbn_builder_ops {
     int (*unit_normalize)(cnnbn_builder *b, int x);               /* over the last axis */
     int (*channel_dropout)(cnnbn_builder *b, int x, double rate); /* whole channels of a sample */
     int (*noise)(cnnbn_builder *b, int x, double stddev);         /* in training */
+    /* Of images, for each sample anew, in training; in inference x itself. A flip: each direction with probability 1/2. */
+    int (*random_flip)(cnnbn_builder *b, int x, int horizontal, int vertical);
+    int (*random_map)(cnnbn_builder *b, int x, const cnnbn_random_map *map);
+    /* (x - mean)*f + mean of each channel, f from 1 - amount[0] to 1 + amount[1]; then clipped to range. */
+    int (*random_contrast)(cnnbn_builder *b, int x, const double amount[2], const double range[2]);
+    /* A window of height times width, no larger than x; in inference the greatest centred window of its proportions, made
+     * that size by bilinear interpolation. */
+    int (*random_crop)(cnnbn_builder *b, int x, int height, int width);
 } cnnbn_builder_ops;
 
 struct cnnbn_builder { /* nn's builder starts with this */

@@ -65,6 +65,19 @@ typedef struct cnnbn_metric {
     int top;
 } cnnbn_metric;
 
+/* Changes of the images in front of the first layer, in training only, each sample by draws of its own; in this order. Zero: not
+ * done. Draws are pure functions of (seed, epoch, sample). What comes from outside of an image is black: what a raw 0 became. */
+typedef struct cnnbn_augment {
+    int flip_horizontal, flip_vertical; /* each with probability 1/2 */
+    int crop_pad;       /* pixels of border on each side, of which a window of the image's size is cut */
+    double translation; /* up to this part of height and width, either way; bilinear */
+    double rotation;    /* up to this part of a full turn, either way, about the centre */
+    double
+        contrast; /* distance from the channel's mean times 1 - contrast to 1 + contrast; uint8 images keep to 0 .. 255 */
+    int cutout;   /* DeVries, Taylor 2017: a square of so many pixels is 0, its centre any pixel */
+    double mixup; /* Zhang et al. 2018: the weights' Beta(mixup, mixup); the batch brings the weights: cnnbn_batch */
+} cnnbn_augment;
+
 typedef struct cnnbn_net_config {
     const cnnbn_kernels *kernels; /* borrowed for ever */
     cnnbn_conv_algo conv;         /* AUTO or a wish */
@@ -79,6 +92,7 @@ typedef struct cnnbn_net_config {
     /* Input: x = raw*input_scale[c] + input_shift[c]; arrays of C, copied. */
     int input_is_u8;
     const float *input_scale, *input_shift;
+    cnnbn_augment augment;
     /* A cross-entropy is computed from the logits where the model ends in its softmax or sigmoid, and takes the outputs of
      * a linear end for logits; `from_logits` says that the latter is meant. */
     cnnbn_loss_kind loss;
@@ -129,6 +143,11 @@ typedef struct cnnbn_batch {
     cnnbn_targets targets;     /* [n_local] */
     const uint64_t *ids;       /* [n_local] sample numbers in the dataset: for dropout */
     uint64_t epoch;            /* for dropout */
+    /* With mixup: each sample is weights[i] of itself and the rest of its partner, both augmented on their own; targets say
+     * so already. NULL: none. */
+    const void *const *partners; /* [n_local] raw images */
+    const uint64_t *partner_ids; /* [n_local] */
+    const float *weights;        /* [n_local] */
 } cnnbn_batch;
 
 typedef struct cnnbn_step_result {

@@ -19,7 +19,8 @@ typedef enum cnnbn_rng_use {
     CNNBN_RNG_SHUFFLE = 2, /* order of an epoch: item = epoch */
     CNNBN_RNG_DROPOUT = 3, /* item = mix of epoch, sample id and layer */
     CNNBN_RNG_AUGMENT = 4,
-    CNNBN_RNG_TEST = 5
+    CNNBN_RNG_TEST = 5,
+    CNNBN_RNG_MIXUP = 6 /* item = epoch and sample id */
 } cnnbn_rng_use;
 
 /* Key of the stream (seed, use, a, b, c): a 64-bit mix of all of them (splitmix64's finaliser, chained). */
@@ -39,6 +40,10 @@ CNNBN_API uint64_t cnnbn_rng_below(uint64_t key, uint64_t i, uint64_t n);
 
 /* Draw i as standard normal (Box-Muller on counter i, in double). */
 CNNBN_API double cnnbn_rng_normal(uint64_t key, uint64_t i);
+
+/* A draw from Beta(alpha, alpha), alpha > 0: X/(X + Y) of two Gamma(alpha) (Marsaglia, Tsang: "A simple method for generating
+ * gamma variables", 2000), by logarithms, as these underflow for small alpha. Uses the whole stream of the key. */
+CNNBN_API double cnnbn_rng_beta(uint64_t key, double alpha);
 
 #ifdef __cplusplus
 }

@@ -63,6 +63,7 @@ typedef struct cnnbn_train_options {
     cnnbn_plateau plateau; /* with a constant schedule only */
     cnnbn_early_stopping early_stopping;
     double label_smoothing;
+    cnnbn_augment augment;
     uint64_t seed;
     int shuffle, drop_last, validate;
     int bn_local;

@@ -72,3 +72,21 @@ double cnnbn_rng_normal(uint64_t key, uint64_t i)
     double u = ((double)words[0] + 0.5) * 0x1p-32, v = (double)words[1] * 0x1p-32;
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586476925 * v);
 }
+
+/* Logarithm of a Gamma(alpha): d*v of Gamma(a + 1) for a = alpha, times U^(1/a). Counters of its own from `first` on. */
+static double log_gamma_draw(uint64_t key, uint64_t first, double alpha)
+{
+    double d = alpha + 1 - 1.0 / 3, c = 1 / sqrt(9 * d), boost = ((double)cnnbn_rng_uniform(key, 4 * first) + 0x1p-25);
+    for (uint64_t i = first + 1;; i += 2) {
+        double x = cnnbn_rng_normal(key, i), v = 1 + c * x, u = (double)cnnbn_rng_uniform(key, 4 * (i + 1)) + 0x1p-25;
+        if (v <= 0) continue;
+        v = v * v * v;
+        if (log(u) < 0.5 * x * x + d - d * v + d * log(v)) return log(d * v) + log(boost) / alpha;
+    }
+}
+
+double cnnbn_rng_beta(uint64_t key, double alpha)
+{
+    const uint64_t second = (uint64_t)1 << 32; /* counters that the first draw never comes to */
+    return 1 / (1 + exp(log_gamma_draw(key, second, alpha) - log_gamma_draw(key, 0, alpha)));
+}

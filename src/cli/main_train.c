@@ -5,8 +5,13 @@
 #include "train_options.h"
 
 static const struct argp_child topics[] = {
-    {&train_options_data, 0, NULL, 0},      {&train_options_math, 0, NULL, 0},  {&train_options_schedule, 0, NULL, 0},
-    {&train_options_execution, 0, NULL, 0}, {&train_options_files, 0, NULL, 0}, {0},
+    {&train_options_data, 0, NULL, 0},
+    {&train_options_math, 0, NULL, 0},
+    {&train_options_augment, 0, NULL, 0},
+    {&train_options_schedule, 0, NULL, 0},
+    {&train_options_execution, 0, NULL, 0},
+    {&train_options_files, 0, NULL, 0},
+    {0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -13,8 +13,8 @@ typedef struct train_settings {
     uint64_t schedule_given; /* bits of train_options_schedule.c */
 } train_settings;
 
-extern const struct argp train_options_data, train_options_math, train_options_schedule, train_options_execution,
-    train_options_files;
+extern const struct argp train_options_data, train_options_math, train_options_augment, train_options_schedule,
+    train_options_execution, train_options_files;
 
 /* After parsing: defaults that depend on other options, and options that do not go together. */
 cnnbn_status train_complete_data(train_settings *settings) CNNBN_MUST_CHECK;

@@ -38,7 +38,7 @@ static const struct argp_option options[] = {
     {"global-clip-norm", OPT_GLOBAL_CLIP_NORM, "X", 0, "clip the norm of the whole gradient", 0},
     {"label-smoothing", OPT_LABEL_SMOOTHING, "X", 0, "0 <= X < 1 (default 0)", 0},
     {"bn", OPT_BN, "MODE", 0, "sync: statistics of the global batch; local: of each rank's images (default sync)", 0},
-    {"seed", OPT_SEED, "N", 0, "order, initial weights, dropout (default 0)", 0},
+    {"seed", OPT_SEED, "N", 0, "order, initial weights, dropout, augmentation (default 0)", 0},
     {"no-shuffle", OPT_NO_SHUFFLE, NULL, 0, "samples in the order of the file", 0},
     {"drop-last", OPT_DROP_LAST, NULL, 0, "leave the short last batch out", 0},
     {"no-validation", OPT_NO_VALIDATION, NULL, 0, "no pass over the test set after an epoch", 0},

@@ -37,6 +37,8 @@ cnnbn_status cnnbn__weights_find(const cnnbn__h5_file *file, const cnnbn_model *
                                  cnnbn__weight_place **out) CNNBN_MUST_CHECK;
 cnnbn_status cnnbn__weights_read(const cnnbn__h5_file *file, const cnnbn_model *model,
                                  const cnnbn__weight_place *places, float *const *params) CNNBN_MUST_CHECK;
+/* Float, or an integer where the weight is one number: Keras' counts. */
+int cnnbn__weight_kind_fits(const cnnbn__h5_array *array, const cnnbn_param *param);
 void cnnbn__weights_release(const cnnbn_model *model, cnnbn__weight_place *places);
 
 /* Allocates and fills checkpoint->params, of its model, out of an open file (checkpoint_read.c). */

@@ -123,6 +123,11 @@ static const stored_layer *by_name(const stored *s, const char *name)
     return NULL;
 }
 
+int cnnbn__weight_kind_fits(const cnnbn__h5_array *array, const cnnbn_param *param)
+{
+    return array->kind == H5T_FLOAT || (array->kind == H5T_INTEGER && param->rank == 0);
+}
+
 static cnnbn_status find_weight(const cnnbn__h5_file *file, const stored *s, const stored_layer *from, int k,
                                 const cnnbn_layer *layer, const cnnbn_param *param, cnnbn__weight_place *place)
 {
@@ -138,7 +143,7 @@ static cnnbn_status find_weight(const cnnbn__h5_file *file, const stored *s, con
     size_t dim[CNNBN_PARAM_RANK_MAX];
     for (int d = 0; d < param->rank; d++) dim[d] = (size_t)param->dim[d];
     cnnbn_status status = cnnbn__h5_open_array(&scope, file, s->group, shown + strlen(s->where), shown, &array);
-    if (status == CNNBN_OK && (array.kind != H5T_FLOAT || array.rank != param->rank ||
+    if (status == CNNBN_OK && (!cnnbn__weight_kind_fits(&array, param) || array.rank != param->rank ||
                                memcmp(array.dim, dim, sizeof *dim * (size_t)param->rank) != 0))
         status = cnnbn_error(file->bad, "%s: layer %s, weight %s: %s is %s, expected float32 %s", file->path,
                              layer->name, param->name, shown, cnnbn__h5_array_text(&array, found, sizeof found),

@@ -130,7 +130,7 @@ static cnnbn_status find_weight(const listing *list, const folder *from, int k, 
     cnnbn__h5_array array;
     cnnbn__h5_enter(&scope);
     cnnbn_status status = cnnbn__h5_open_array(&scope, file, file->id, shown, shown, &array);
-    if (status == CNNBN_OK && (array.kind != H5T_FLOAT || array.rank != param->rank ||
+    if (status == CNNBN_OK && (!cnnbn__weight_kind_fits(&array, param) || array.rank != param->rank ||
                                memcmp(array.dim, dim, sizeof *dim * (size_t)param->rank) != 0))
         status = cnnbn_error(file->bad, "%s: layer %s, weight %s: %s is %s, expected float32 %s", file->path,
                              layer->name, param->name, shown, cnnbn__h5_array_text(&array, found, sizeof found),

@@ -114,6 +114,46 @@ static cnnbn_status read_border(const cnnbn_arg_spec *spec, const cnnbn__node *n
     return CNNBN_OK;
 }
 
+/* Keras 2 writes numbers that went through float32 (0.30000001192092896): equal as floats is equal. */
+static int same_number(double a, double b)
+{
+    float x = (float)a, y = (float)b;
+    return !(x < y) && !(x > y);
+}
+
+static cnnbn_status read_interval(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
+{
+    double *to = out->interval;
+    int symmetric = same_number(spec->min, -spec->max), from_zero = same_number(spec->min, 0);
+    if (node->kind == CNNBN__LIST) {
+        if (node->n != 2 || !cnnbn__node_to_float(node->first, &to[0]) ||
+            !cnnbn__node_to_float(node->first->next, &to[1]))
+            return wrong(spec, node, "expected a list of two numbers");
+        if (!(to[0] <= to[1])) return wrong(spec, node, "expected the lower number first");
+    } else {
+        if (!(symmetric || from_zero)) return wrong(spec, node, "expected a list of two numbers");
+        if (!cnnbn__node_to_float(node, &to[1])) return wrong(spec, node, "expected a number or a list of two");
+        to[1] = symmetric ? fabs(to[1]) : to[1];
+        to[0] = symmetric ? 0 - to[1] : to[1]; /* no -0 */
+    }
+    return in_range(spec, to[0]) && in_range(spec, to[1]) ? CNNBN_OK : out_of_range(spec, node);
+}
+
+static cnnbn_status read_list(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
+{
+    int list = node->kind == CNNBN__LIST;
+    char expected[64];
+    (void)snprintf(expected, sizeof expected, "expected a number or a list of 1 to %d of them", CNNBN_LIST_MAX);
+    if (list && (node->n < 1 || node->n > CNNBN_LIST_MAX)) return wrong(spec, node, expected);
+    out->list.n = list ? node->n : 1;
+    const cnnbn__node *item = list ? node->first : node;
+    for (int i = 0; i < out->list.n; i++, item = item->next) {
+        if (!cnnbn__node_to_float(item, &out->list.value[i])) return wrong(spec, node, expected);
+        if (!in_range(spec, out->list.value[i])) return out_of_range(spec, node);
+    }
+    return CNNBN_OK;
+}
+
 cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
 {
     memset(out, 0, sizeof *out);
@@ -148,6 +188,10 @@ cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node
         return read_axes(spec, node, out);
     case CNNBN_ARG_BORDER:
         return read_border(spec, node, out);
+    case CNNBN_ARG_INTERVAL:
+        return read_interval(spec, node, out);
+    case CNNBN_ARG_LIST:
+        return read_list(spec, node, out);
     }
     return cnnbn_error(CNNBN_ERR_INTERNAL, "argument %s has no known kind", spec->name);
 }
@@ -156,15 +200,11 @@ cnnbn_status cnnbn__arg_default(const cnnbn_arg_spec *spec, cnnbn_arg *out)
 {
     memset(out, 0, sizeof *out);
     if (!spec->fallback) return CNNBN_OK;
+    if (spec->kind == CNNBN_ARG_INTERVAL &&
+        sscanf(spec->fallback, "%lf %lf", &out->interval[0], &out->interval[1]) == 2)
+        return CNNBN_OK;
     const cnnbn__node node = {.kind = CNNBN__SCALAR, .text = spec->fallback};
     return cnnbn__arg_read(spec, &node, out);
-}
-
-/* Keras 2 writes numbers that went through float32 (0.30000001192092896): equal as floats is equal. */
-static int same_number(double a, double b)
-{
-    float x = (float)a, y = (float)b;
-    return !(x < y) && !(x > y);
 }
 
 static int same_constraint(const cnnbn_constraint *a, const cnnbn_constraint *b)
@@ -195,6 +235,13 @@ int cnnbn__arg_equal(const cnnbn_arg_spec *spec, const cnnbn_arg *a, const cnnbn
         return same_constraint(&a->constraint, &b->constraint);
     case CNNBN_ARG_BORDER:
         return memcmp(a->i, b->i, sizeof a->i) == 0;
+    case CNNBN_ARG_INTERVAL:
+        return same_number(a->interval[0], b->interval[0]) && same_number(a->interval[1], b->interval[1]);
+    case CNNBN_ARG_LIST:
+        if (a->list.n != b->list.n) return 0;
+        for (int i = 0; i < a->list.n; i++)
+            if (!same_number(a->list.value[i], b->list.value[i])) return 0;
+        return 1;
     case CNNBN_ARG_SHAPE:
     case CNNBN_ARG_AXES:
         if (a->shape.rank != b->shape.rank) return 0;

@@ -38,6 +38,12 @@
     X(spatial_dropout2d)        \
     X(gaussian_noise)           \
     X(rescaling)                \
+    X(normalization)            \
+    X(random_flip)              \
+    X(random_crop)              \
+    X(random_translation)       \
+    X(random_rotation)          \
+    X(random_contrast)          \
     X(add)                      \
     X(subtract)                 \
     X(multiply)                 \

@@ -137,14 +137,17 @@ static cnnbn_status find_tensor(const cnnbn__graph *graph, const cnnbn__node *li
 }
 
 /* Arguments of a call. mask and training at null change nothing. Keras 3 writes training: false for a Dropout that was never
- * told so, and its Functional model overrides it at run time; in Keras 2 the same words freeze the layer. */
-static cnnbn_status check_kwargs(const cnnbn__node *kwargs, int keras3)
+ * told so, and true for a RandomFlip and its like, and its Functional model overrides it at run time; in Keras 2 the same
+ * words freeze the layer. */
+static cnnbn_status check_kwargs(const cnnbn_layer_type *type, const cnnbn__node *kwargs, int keras3)
 {
     char shown[CNNBN__SHOW_MAX];
     for (const cnnbn__node *n = kwargs && kwargs->kind == CNNBN__MAP ? kwargs->first : NULL; n; n = n->next) {
         int training = strcmp(n->key, "training") == 0, truth = 1;
         if ((training || strcmp(n->key, "mask") == 0) && cnnbn__node_is_null(n)) continue;
-        if (training && keras3 && cnnbn__node_to_bool(n, &truth) && !truth) continue;
+        if (training && keras3 && cnnbn__node_to_bool(n, &truth) &&
+            (!truth || strncmp(type->name, "Random", strlen("Random")) == 0))
+            continue;
         return cnnbn_error(CNNBN_ERR_MODEL,
                            "is called with %.60s = %s, which is not supported; for a frozen BatchNormalization set "
                            "trainable to false",
@@ -175,14 +178,15 @@ static cnnbn_status connect_args(cnnbn__graph *graph, int call, const cnnbn__nod
 
 static cnnbn_status connect_node(cnnbn__graph *graph, int call, const cnnbn__node *node)
 {
+    const cnnbn_layer_type *type = graph->model->layers[graph->model->calls[call].layer].type;
     if (node->kind == CNNBN__MAP) { /* Keras 3 */
-        CNNBN_TRY(check_kwargs(cnnbn__node_get(node, "kwargs"), 1));
+        CNNBN_TRY(check_kwargs(type, cnnbn__node_get(node, "kwargs"), 1));
         return connect_args(graph, call, cnnbn__node_get(node, "args"), 0);
     }
     for (const cnnbn__node *tensor = node->first; tensor; tensor = tensor->next) { /* Keras 2 */
         int input;
         CNNBN_TRY(find_tensor(graph, tensor, &input));
-        CNNBN_TRY(check_kwargs(cnnbn__node_at(tensor, 3), 0));
+        CNNBN_TRY(check_kwargs(type, cnnbn__node_at(tensor, 3), 0));
         CNNBN_TRY(cnnbn__graph_connect(graph, call, input));
     }
     return CNNBN_OK;

@@ -44,6 +44,15 @@ static void write_init(cnnbn__text *text, const cnnbn_init *init, int keras)
     cnnbn__text_add(text, "}}");
 }
 
+static void write_numbers(cnnbn__text *text, int n, const double *value)
+{
+    for (int i = 0; i < n; i++) {
+        cnnbn__text_add(text, i ? ", " : "[");
+        cnnbn__text_add_number(text, value[i]);
+    }
+    cnnbn__text_add(text, "]");
+}
+
 static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnnbn_arg *arg, int keras)
 {
     switch (spec->kind) {
@@ -79,6 +88,12 @@ static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnn
         break;
     case CNNBN_ARG_BORDER:
         cnnbn__text_add(text, "[[%d, %d], [%d, %d]]", arg->i[0], arg->i[1], arg->i[2], arg->i[3]);
+        break;
+    case CNNBN_ARG_INTERVAL: /* Keras 3.15 takes a number for [0, x] in RandomContrast, older ones for [x, x] */
+        write_numbers(text, 2, arg->interval);
+        break;
+    case CNNBN_ARG_LIST:
+        write_numbers(text, arg->list.n, arg->list.value);
         break;
     case CNNBN_ARG_SHAPE:
     case CNNBN_ARG_AXES:

@@ -280,6 +280,10 @@ static const cnnbn_builder_ops builder_ops = {
     .unit_normalize = cnnbn__build_unit_normalize,
     .channel_dropout = cnnbn__build_channel_dropout,
     .noise = cnnbn__build_noise,
+    .random_flip = cnnbn__build_random_flip,
+    .random_map = cnnbn__build_random_map,
+    .random_contrast = cnnbn__build_random_contrast,
+    .random_crop = cnnbn__build_random_crop,
 };
 
 cnnbn_status cnnbn__net_build(cnnbn_net *net)

@@ -175,3 +175,57 @@ int cnnbn__build_noise(cnnbn_builder *base, int x, double stddev)
 {
     return random_op(base, PLAIN_NOISE, x, stddev);
 }
+
+int cnnbn__build_random_flip(cnnbn_builder *base, int x, int horizontal, int vertical)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    op *o = plain_op(b, PLAIN_FLIP, 1, &x, cnnbn__builder_shape(b, x));
+    o->plain.horizontal = horizontal;
+    o->plain.vertical = vertical;
+    return o->out;
+}
+
+/* An operation with two numbers for each channel, in scale and offset. */
+static op *op_of_channels(net_builder *b, plain_kind kind, int x, double first, double second)
+{
+    cnnbn_shape shape = cnnbn__builder_shape(b, x);
+    size_t C = (size_t)shape.dim[shape.rank - 1];
+    void *memory;
+    cnnbn_status status = cnnbn_alloc_array(C, 2 * sizeof(float), "numbers of a layer's channels", &memory);
+    if (status != CNNBN_OK) (void)cnnbn__builder_failed(b, status);
+    op *o = plain_op(b, kind, 1, &x, shape);
+    if (b->status != CNNBN_OK) {
+        cnnbn_free(memory);
+        return o;
+    }
+    o->plain.scale = memory;
+    o->plain.offset = o->plain.scale + C;
+    for (size_t c = 0; c < C; c++) {
+        o->plain.scale[c] = (float)first;
+        o->plain.offset[c] = (float)second;
+    }
+    return o;
+}
+
+int cnnbn__build_random_map(cnnbn_builder *base, int x, const cnnbn_random_map *map)
+{
+    op *o = op_of_channels(cnnbn__builder_self(base), PLAIN_MAP, x, map->fill_value, 0);
+    o->plain.map = *map;
+    return o->out;
+}
+
+int cnnbn__build_random_contrast(cnnbn_builder *base, int x, const double amount[2], const double range[2])
+{
+    op *o = op_of_channels(cnnbn__builder_self(base), PLAIN_CONTRAST, x, range[0], range[1]);
+    o->plain.amount[0] = amount[0];
+    o->plain.amount[1] = amount[1];
+    return o->out;
+}
+
+int cnnbn__build_random_crop(cnnbn_builder *base, int x, int height, int width)
+{
+    net_builder *b = cnnbn__builder_self(base);
+    cnnbn_shape in = cnnbn__builder_shape(b, x);
+    if (in.dim[0] == height && in.dim[1] == width) return x;
+    return plain_op(b, PLAIN_CROP, 1, &x, cnnbn__shape_hwc(height, width, in.dim[2]))->out;
+}

@@ -42,5 +42,9 @@ int cnnbn__build_normalize(cnnbn_builder *base, int x, int positions, int channe
 int cnnbn__build_unit_normalize(cnnbn_builder *base, int x);
 int cnnbn__build_channel_dropout(cnnbn_builder *base, int x, double rate);
 int cnnbn__build_noise(cnnbn_builder *base, int x, double stddev);
+int cnnbn__build_random_flip(cnnbn_builder *base, int x, int horizontal, int vertical);
+int cnnbn__build_random_map(cnnbn_builder *base, int x, const cnnbn_random_map *map);
+int cnnbn__build_random_contrast(cnnbn_builder *base, int x, const double amount[2], const double range[2]);
+int cnnbn__build_random_crop(cnnbn_builder *base, int x, int height, int width);
 
 #endif

@@ -93,6 +93,11 @@ static work_unit unit_of(cnnbn_net *net, thread_state *t, int tid, const cnnbn_r
         .epoch = batch->epoch,
         .sums = t->sums,
     };
+    if (batch->partners) {
+        u.partners = batch->partners + local;
+        u.partner_ids = batch->partner_ids + local;
+        u.weights = batch->weights + local;
+    }
     return u;
 }
 
@@ -379,6 +384,8 @@ static void step_thread(cnnbn_net *net, int tid)
 cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
                                   cnnbn_step_result *result)
 {
+    if (batch->partners && !(net->config.augment.mixup > 0))
+        return cnnbn_error(CNNBN_ERR_INTERNAL, "a batch with partners for a net without mixup");
     net->given = *batch; /* find_nonfinite looks at it again */
     net->batch = &net->given;
     net->first_sample = cnnbn_slice_begin(batch->n_global, net->S, net->first_slice);

@@ -1,6 +1,7 @@
 /* What an instruction does on a unit. */
 #include <string.h>
 
+#include "augment.h"
 #include "ir.h"
 #include "plain.h"
 
@@ -43,19 +44,30 @@ static size_t count_of(const work_unit *u, int v)
     return u->prog->values[v].count * (size_t)u->n;
 }
 
+static void load_image(const cnnbn_net *net, const void *raw, float *y)
+{
+    size_t count = cnnbn_shape_count(net->model->input);
+    int channels = net->model->input.dim[net->model->input.rank - 1];
+    if (net->config.input_is_u8)
+        net->kernels->input_u8(count, channels, raw, net->input_scale, net->input_shift, y);
+    else
+        net->kernels->input_f32(count, channels, raw, net->input_scale, net->input_shift, y);
+}
+
 static void run_input(const work_unit *u, const instr *in)
 {
     const cnnbn_net *net = u->net;
     size_t count = u->prog->values[in->out].count;
-    int channels = net->model->input.dim[net->model->input.rank - 1];
-    float *y = at(u, in->out);
-    for (int i = 0; i < u->n; i++) {
-        if (net->config.input_is_u8)
-            net->kernels->input_u8(count, channels, u->images[i], net->input_scale, net->input_shift,
-                                   y + (size_t)i * count);
-        else
-            net->kernels->input_f32(count, channels, u->images[i], net->input_scale, net->input_shift,
-                                    y + (size_t)i * count);
+    float *y = at(u, in->out), *spare = u->thread->workspace;
+    for (int i = 0; i < u->n; i++, y += count) {
+        load_image(net, u->images[i], y);
+        if (!u->prog->training) continue;
+        cnnbn__augment_image(net, u->epoch, u->ids[i], y, spare);
+        if (!u->partners) continue;
+        float *partner = spare + (cnnbn__augment_workspace(net) - count);
+        load_image(net, u->partners[i], partner);
+        cnnbn__augment_image(net, u->epoch, u->partner_ids[i], partner, spare);
+        net->kernels->mix(count, u->weights[i], y, partner, y);
     }
 }
 

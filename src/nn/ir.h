@@ -46,6 +46,10 @@ typedef enum plain_kind {
     PLAIN_UNIT,
     PLAIN_CHANNEL_DROPOUT,
     PLAIN_NOISE,
+    PLAIN_FLIP,
+    PLAIN_MAP,
+    PLAIN_CONTRAST,
+    PLAIN_CROP,
     PLAIN_COUNT
 } plain_kind;
 
@@ -59,6 +63,9 @@ typedef struct plain_args {
     int period;                   /* AFFINE */
     float *scale, *offset, *zero; /* AFFINE: [period] each, in one block that scale owns; zeros for the backward pass.
                                      CONV_TRANSPOSE with a bias: scale ones, zero zeros, of the filters */
+    int horizontal, vertical;     /* FLIP */
+    cnnbn_random_map map;         /* MAP; scale: its fill for each channel */
+    double amount[2];             /* CONTRAST; scale, offset: the range for each channel */
 } plain_args;
 
 typedef struct op {
@@ -243,7 +250,7 @@ struct cnnbn_net {
     const cnnbn_model *model;
     cnnbn_net_config config;
     const cnnbn_kernels *kernels;
-    float *input_scale, *input_shift;
+    float *input_scale, *input_shift, *input_white; /* white: what a raw 255 becomes; NULL for float images */
     int n_ops, ops_cap;
     op *ops;
     int n_graph_values, graph_values_cap;
@@ -312,11 +319,14 @@ typedef struct work_unit {
     thread_state *thread;
     int tid;
     const cnnbn_run *run;
-    int n;                     /* samples */
-    size_t first_local;        /* of the first sample among the rank's */
-    const void *const *images; /* [n] */
-    cnnbn_targets targets;     /* [n]; none in inference without a loss */
-    const uint64_t *ids;       /* [n] */
+    int n;                       /* samples */
+    size_t first_local;          /* of the first sample among the rank's */
+    const void *const *images;   /* [n] */
+    cnnbn_targets targets;       /* [n]; none in inference without a loss */
+    const uint64_t *ids;         /* [n] */
+    const void *const *partners; /* [n], or NULL */
+    const uint64_t *partner_ids;
+    const float *weights;
     uint64_t epoch;
     int entry;    /* of the stacks */
     double *sums; /* where the loss goes: entry of the sums' stack, or the block's */

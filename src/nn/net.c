@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cnnbn/memory.h"
+#include "augment.h"
 #include "ir.h"
 
 static cnnbn_status alloc_doubles(size_t n, const char *what, double **out)
@@ -198,6 +199,9 @@ static cnnbn_status copy_input_affine(cnnbn_net *net)
         net->input_scale[c] = net->config.input_scale ? net->config.input_scale[c] : 1;
         net->input_shift[c] = net->config.input_shift ? net->config.input_shift[c] : 0;
     }
+    if (!net->config.input_is_u8) return CNNBN_OK;
+    CNNBN_TRY(alloc_floats(channels, "input scaling", &net->input_white));
+    for (size_t c = 0; c < channels; c++) net->input_white[c] = 255 * net->input_scale[c] + net->input_shift[c];
     return CNNBN_OK;
 }
 
@@ -223,6 +227,7 @@ static cnnbn_status create(cnnbn_net *net)
 {
     const cnnbn_net_config *config = &net->config;
     CNNBN_TRY(check_config(config));
+    CNNBN_TRY(cnnbn__augment_check(net->model, &config->augment));
     CNNBN_TRY(plan_rank(net));
     CNNBN_TRY(copy_input_affine(net));
     CNNBN_TRY(cnnbn__net_build(net));
@@ -291,12 +296,12 @@ void cnnbn_net_destroy(cnnbn_net *net)
         void *const blocks[] = {ts->scratch, ts->stack, ts->workspace, ts->sums, ts->keys, ts->bounds, ts->n_merge};
         for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     }
-    void *const blocks[] = {net->input_scale, net->input_shift,  net->ops,      net->graph_values, net->bns,
-                            net->bn_memory,   net->param_offset, net->agains,   net->weights,      net->state,
-                            net->grads,       net->slots[0],     net->slots[1], net->norms,        net->penalties,
-                            net->arena,       net->prepared,     net->nodes,    net->reduced,      net->threads,
-                            net->joins,       net->copies,       net->buckets,  net->requests,     net->rank_bounds,
-                            net->rank_merge,  net->loss_sums};
+    void *const blocks[] = {net->input_scale, net->input_shift, net->input_white,  net->ops,      net->graph_values,
+                            net->bns,         net->bn_memory,   net->param_offset, net->agains,   net->weights,
+                            net->state,       net->grads,       net->slots[0],     net->slots[1], net->norms,
+                            net->penalties,   net->arena,       net->prepared,     net->nodes,    net->reduced,
+                            net->threads,     net->joins,       net->copies,       net->buckets,  net->requests,
+                            net->rank_bounds, net->rank_merge,  net->loss_sums};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }

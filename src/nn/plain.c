@@ -303,6 +303,13 @@ const plain_type cnnbn__plain_types[PLAIN_COUNT] = {
                                .training_only = 1,
                                .workspace = channel_dropout_workspace},
     [PLAIN_NOISE] = {.forward = noise_forward, .training_only = 1},
+    [PLAIN_FLIP] = {.forward = cnnbn__flip_forward, .backward = cnnbn__flip_backward, .training_only = 1},
+    [PLAIN_MAP] = {.forward = cnnbn__map_forward, .backward = cnnbn__map_backward, .training_only = 1},
+    [PLAIN_CONTRAST] = {.forward = cnnbn__contrast_forward,
+                        .backward = cnnbn__contrast_backward,
+                        .keeps_x = 1,
+                        .training_only = 1},
+    [PLAIN_CROP] = {.forward = cnnbn__crop_forward, .backward = cnnbn__crop_backward},
 };
 
 static plain_call call_of(const work_unit *u, const instr *in)

@@ -42,6 +42,15 @@ size_t cnnbn__plain_workspace(const cnnbn_net *net, const op *o, int n);
 /* A convolution's plan belongs to it: the convolution itself, and the transposed one. */
 int cnnbn__op_has_conv(const op *o);
 int cnnbn__op_is_transposed(const op *o);
+/* plain_image.c */
+void cnnbn__flip_forward(const plain_call *c);
+void cnnbn__flip_backward(const plain_call *c);
+void cnnbn__map_forward(const plain_call *c);
+void cnnbn__map_backward(const plain_call *c);
+void cnnbn__contrast_forward(const plain_call *c);
+void cnnbn__contrast_backward(const plain_call *c);
+void cnnbn__crop_forward(const plain_call *c);
+void cnnbn__crop_backward(const plain_call *c);
 /* Dropout and its like. */
 int cnnbn__op_is_training_only(const op *o);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cnnbn/memory.h"
+#include "augment.h"
 #include "ir.h"
 #include "plain.h"
 
@@ -220,7 +221,7 @@ static cnnbn_status make_plans(cnnbn_net *net, program *prog, int max_slice)
 /* With the units known the plans learn the greatest call, and tell their workspace. */
 static void size_plans(cnnbn_net *net, program *prog, int max_slice)
 {
-    size_t workspace = 0;
+    size_t workspace = prog->training ? cnnbn__augment_workspace(net) : 0;
     int has_transposed = 0; /* the forward pass of one is a convolution's backward pass */
     for (int i = 0; i < net->n_ops; i++) has_transposed |= cnnbn__op_is_transposed(&net->ops[i]);
     for (int i = 0; i < prog->n_instrs; i++) {

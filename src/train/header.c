@@ -83,12 +83,39 @@ static void print_optimizer(const trainer *t, FILE *out)
                   t->steps_per_epoch, t->opt.seed, t->opt.shuffle ? "" : ", not shuffled");
 }
 
+static void print_augmentation(const trainer *t, FILE *out)
+{
+    const cnnbn_augment *a = &t->opt.augment;
+    const char *flip = a->flip_horizontal && a->flip_vertical ? "both" : a->flip_vertical ? "vertical" : "horizontal";
+    const char *comma = "augment  ";
+    const struct {
+        const char *name;
+        double value;
+    } options[] = {{"random-crop", a->crop_pad},
+                   {"random-translation", a->translation},
+                   {"random-rotation", a->rotation},
+                   {"random-contrast", a->contrast},
+                   {"cutout", a->cutout},
+                   {"mixup", a->mixup}};
+    if (a->flip_horizontal || a->flip_vertical) {
+        (void)fprintf(out, "%s random-flip %s", comma, flip);
+        comma = ",";
+    }
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (!(options[i].value > 0)) continue;
+        (void)fprintf(out, "%s %s %g", comma, options[i].name, options[i].value);
+        comma = ",";
+    }
+    if (*comma == ',') (void)fprintf(out, "\n");
+}
+
 void header_print(const trainer *t, FILE *out)
 {
     (void)fprintf(out, "cnnbn %s\n", CNNBN_VERSION);
     print_ranks(t, out);
     print_order(t, out);
     print_data(t, out);
+    print_augmentation(t, out);
     print_optimizer(t, out);
     if (t->opt.checkpoint_dir) (void)fprintf(out, "files     %s\n", t->opt.checkpoint_dir);
     (void)fprintf(out, "\n");

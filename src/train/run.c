@@ -103,7 +103,9 @@ static void ask_batch(trainer *t, int64_t step, cnnbn_status *status)
     size_t first, count, local_first, local_count;
     cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)step, &first, &count);
     cnnbn_net_local_samples(t->net, count, &local_first, &local_count);
-    cnnbn_status asked = feed_ask(t->feeds[0], t->order + first + local_first, local_count);
+    const uint32_t *ids = t->order + first + local_first;
+    if (t->mix) ids = mixup_ids(t->mix, t->order + first, count, local_first, local_count);
+    cnnbn_status asked = feed_ask(t->feeds[0], ids, t->mix ? 2 * local_count : local_count);
     if (*status == CNNBN_OK) *status = asked;
 }
 
@@ -151,7 +153,8 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.targets.labels, &batch.ids, &n_local);
     trace_note(t, TRACE_DATA, start);
     if (fed == CNNBN_OK) fed = taken;
-    batch.n_local = n_local;
+    batch.n_local = t->mix ? n_local / 2 : n_local;
+    if (t->mix) mixup_apply(t->mix, t->opt.seed, &batch);
     double flags[4] = {stop_signal() != 0, is_root(t) && time_is_up(t), is_root(t) && due_by_time(t),
                        fed != CNNBN_OK || (is_root(t) && must_end(t))};
     cnnbn_status status = cnnbn_net_train_step(t->net, &batch, flags, result);

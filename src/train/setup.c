@@ -192,6 +192,7 @@ static cnnbn_status open_net(trainer *t)
         .input_shift = shift,
         .label_smoothing = (float)t->opt.label_smoothing,
         .optimizer = t->opt.optimizer,
+        .augment = t->opt.augment,
     };
     CNNBN_TRY(cnnbn_net_create(t->model, &config, &t->net));
     cnnbn_net_init(t->net, t->opt.seed);
@@ -277,7 +278,8 @@ static cnnbn_status open_feeds(trainer *t)
     allowed = t->opt.data_memory_bytes;
     size_t for_train = total <= allowed ? allowed : allowed > test_bytes ? allowed - test_bytes : allowed / 2;
     int batch = (int)t->opt.batch_size, round = 8192;
-    CNNBN_TRY(feed_create(t->comm, t->dataset, CNNBN_TRAIN, for_train, batch, t->dog, &t->feeds[0]));
+    int of_train = t->opt.augment.mixup > 0 ? 2 * batch : batch; /* with the partners */
+    CNNBN_TRY(feed_create(t->comm, t->dataset, CNNBN_TRAIN, for_train, of_train, t->dog, &t->feeds[0]));
     if (t->info->n[1] == 0) return CNNBN_OK;
     return feed_create(t->comm, t->dataset, CNNBN_TEST, total <= allowed ? allowed : allowed / 2,
                        batch > round ? batch : round, t->dog, &t->feeds[1]);
@@ -310,6 +312,8 @@ cnnbn_status trainer_open(trainer *t)
     void *memory = NULL;
     status = cnnbn_alloc_array(t->info->n[0] + 1, sizeof(uint32_t), "the order of an epoch", &memory);
     t->order = memory;
+    if (status == CNNBN_OK)
+        status = mixup_create(t->opt.augment.mixup, cnnbn_model_n_outputs(t->model), t->opt.batch_size, &t->mix);
     CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
     if (t->opt.dry_run) return CNNBN_OK;
     CNNBN_TRY(start_weights(t));
@@ -332,4 +336,5 @@ void trainer_close(trainer *t)
     cnnbn_model_destroy(t->model);
     cnnbn_dataset_close(t->dataset);
     cnnbn_free(t->order);
+    mixup_destroy(t->mix);
 }

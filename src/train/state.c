@@ -53,6 +53,7 @@ void identity_fill(const trainer *t, const char *data_digest, identity *out)
 {
     static const char *const kinds[] = {"adam", "adamw", "sgd"};
     static const char *const clips[] = {"none", "value", "norm", "global-norm"};
+    static const char *const flips[] = {"none", "horizontal", "vertical", "both"};
     const cnnbn_train_options *o = &t->opt;
     const cnnbn_optimizer *opt = &o->optimizer;
     memset(out, 0, sizeof *out);
@@ -72,6 +73,13 @@ void identity_fill(const trainer *t, const char *data_digest, identity *out)
     put(out, "weight-decay", "%.17g", opt->weight_decay);
     put(out, "clip", "%s %.17g", clips[opt->clip], opt->clip == CNNBN_CLIP_NONE ? 0.0 : opt->clip_limit);
     put(out, "label-smoothing", "%.9g", o->label_smoothing);
+    put(out, "random-flip", "%s", flips[2 * o->augment.flip_vertical + o->augment.flip_horizontal]);
+    put(out, "random-crop", "%d", o->augment.crop_pad);
+    put(out, "random-translation", "%.17g", o->augment.translation);
+    put(out, "random-rotation", "%.17g", o->augment.rotation);
+    put(out, "random-contrast", "%.17g", o->augment.contrast);
+    put(out, "cutout", "%d", o->augment.cutout);
+    put(out, "mixup", "%.17g", o->augment.mixup);
     put(out, "seed", "%" PRIu64, o->seed);
     put(out, "shuffle", "%d", o->shuffle);
     put(out, "drop-last", "%d", o->drop_last);

@@ -23,6 +23,19 @@ cnnbn_status feed_ask(feed *f, const uint32_t *ids, size_t n);
 cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labels, const uint64_t **ids, size_t *n);
 void feed_forget(feed *f); /* drops what was asked for and not taken */
 
+/* ---------------------------------------------------------------- mixup.c */
+
+typedef struct mixup mixup;
+/* For batches of up to max_batch samples on this rank and n_targets outputs; *out NULL when alpha is 0. */
+cnnbn_status mixup_create(double alpha, int n_targets, size_t max_batch, mixup **out);
+void mixup_destroy(mixup *m);
+/* What to ask of the feed for the samples [first, first + n) of a batch of `count`: these n, then their n partners. Borrowed until
+ * the next call. */
+const uint32_t *mixup_ids(mixup *m, const uint32_t *batch, size_t count, size_t first, size_t n);
+/* Of a batch that holds, behind images, targets and ids of its n_local samples, those of their partners: draws the weights and
+ * mixes the targets. The net mixes the images. Borrowed until the next call. */
+void mixup_apply(mixup *m, uint64_t seed, cnnbn_batch *batch);
+
 /* ---------------------------------------------------------------- stop.c: signals and time */
 
 typedef enum stop_reason { STOP_NONE = 0, STOP_SIGNAL, STOP_TIME } stop_reason;
@@ -194,6 +207,7 @@ struct trainer {
     cnnbn_net *net;
     feed *feeds[2];
     uint32_t *order;
+    mixup *mix; /* or NULL */
     int64_t steps_per_epoch;
     run_state state;
     identity id;

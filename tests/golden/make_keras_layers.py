@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes keras_layers.txt: small models with one layer under test each, computed by Keras (3.15 on JAX when it was made).
 
-    pip install keras==3.15.* jax && python make_keras_layers.py
+    pip install keras==3.15.* jax && python make_keras_layers.py [CASE...]
+
+Cases that are named are appended, without names all are written.
 
 A case is the model as JSON, its weights in Keras' order, a batch, and what Keras makes of them: probabilities, loss (with
 the regularisers' penalties), the gradient of every weight that trains, and where there are constraints the weights after one
@@ -10,6 +12,7 @@ that both gradients of the layer are seen.
 """
 import json
 import os
+import sys
 
 os.environ["KERAS_BACKEND"] = "jax"
 import jax  # noqa: E402
@@ -167,6 +170,20 @@ CASES = {
     "elu": lambda: image(L.ELU(alpha=0.7)),
     "relu_threshold": lambda: image(L.ReLU(max_value=1.5, negative_slope=0.2, threshold=0.1)),
 }
+# Random layers whose factors leave nothing to chance: behind a convolution (gradients), and on the input.
+FIXED = {
+    "rotation": lambda **more: L.RandomRotation((0.1, 0.1), **more),
+    "translation": lambda **more: L.RandomTranslation((0.3, 0.3), (-0.4, -0.4), **more),
+}
+for name, fixed in FIXED.items():
+    for mode in ("reflect", "wrap", "constant", "nearest"):
+        CASES[f"random_{name}_{mode}"] = lambda fixed=fixed, mode=mode: image(fixed(fill_mode=mode, fill_value=0.5))
+    CASES[f"random_{name}_pixels"] = lambda fixed=fixed: chain(IMAGE, fixed(interpolation="nearest"), L.Conv2D(3, 2))
+CASES["random_contrast"] = lambda: image(L.RandomContrast((0.0, 0.0), value_range=(-0.4, 0.6)))
+CASES["random_contrast_input"] = lambda: chain(IMAGE, L.RandomContrast((0.0, 0.0)), L.Conv2D(3, 2))
+CASES["normalization_given"] = lambda: image(L.Normalization(mean=[0.5, -1.0, 0.25], variance=[0.25, 4.0, 1.5]))
+CASES["normalization_inverted"] = lambda: image(L.Normalization(mean=0.5, variance=0.25, invert=True))
+CASES["normalization_weights"] = lambda: chain(IMAGE, L.Normalization(), L.Conv2D(3, 2, padding="same"))
 for name in ("selu", "gelu", "silu", "hard_sigmoid", "hard_swish", "softplus", "tanh", "relu6", "leaky_relu", "elu"):
     CASES["activation_" + name] = lambda name=name: image(L.Activation(name))
 
@@ -187,10 +204,13 @@ def write_case(out, name, make):
         # Small enough that no probability comes near the 1e-7 at which Keras cuts it.
         scale = 1.5 / np.sqrt(np.prod(w.shape[:-1])) if w.name.endswith("kernel") else 0.3
         value = rng.uniform(-1, 1, w.shape) * scale
-        if w.name in ("gamma", "moving_variance"):
+        if w.name in ("gamma", "moving_variance", "variance"):
             value = rng.uniform(0.5, 1.5, w.shape)
         weights.append(value.astype("float32"))
     model.set_weights(weights)
+    for layer in model.layers:
+        if isinstance(layer, L.Normalization):
+            layer.finalize_state()  # or it goes on with what it was built with
     x = rng.uniform(-1, 1, (N, *model.input_shape[1:])).astype("float32")
     y = rng.integers(0, CLASSES, N).astype("int32")
     fixed = [v.value for v in model.non_trainable_variables]
@@ -224,9 +244,10 @@ def hash_name(name):
 
 def main():
     folder = os.path.dirname(os.path.abspath(__file__))
-    with open(os.path.join(folder, "keras_layers.txt"), "w") as out:
-        for name, make in CASES.items():
-            write_case(out, name, make)
+    wanted = sys.argv[1:]
+    with open(os.path.join(folder, "keras_layers.txt"), "a" if wanted else "w") as out:
+        for name in wanted or CASES:
+            write_case(out, name, CASES[name])
 
 
 main()

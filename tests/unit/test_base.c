@@ -106,6 +106,35 @@ static float run_the_machine(const cnnbn_run *run, const float *leaf, float *sta
     return height ? stack[0] : 0;
 }
 
+/* Beta(a, a): mean 1/2, variance 1/(8a + 4), symmetric; the mass below a quarter by the distribution's closed forms. */
+static void beta_has_its_moments(void **state)
+{
+    (void)state;
+    enum { DRAWS = 40000 };
+    const struct {
+        double alpha, below_quarter;
+    } cases[] = {{0.2, -1}, {0.5, 1.0 / 3}, {1, 0.25}, {2, 0.15625}, {40, -1}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        double a = cases[k].alpha, mean = 0, variance = 0, below = 0, above = 0, expected = 1 / (8 * a + 4);
+        for (uint64_t i = 0; i < DRAWS; i++) {
+            double w = cnnbn_rng_beta(cnnbn_rng_key(3, CNNBN_RNG_TEST, i, k, 0), a);
+            assert_true(w >= 0 && w <= 1);
+            mean += w / DRAWS;
+            variance += (w - 0.5) * (w - 0.5) / DRAWS;
+            below += w < 0.25;
+            above += w > 0.75;
+        }
+        double spread = 5 * sqrt(0.25 / DRAWS); /* five standard deviations of the widest distribution on [0, 1] */
+        check_near("mean", mean, 0.5, spread);
+        check_near("variance", variance, expected, spread * expected * 2);
+        check_near("both sides alike", below / DRAWS, above / DRAWS, 2 * spread);
+        if (cases[k].below_quarter > 0) check_near("below 1/4", below / DRAWS, cases[k].below_quarter, spread);
+    }
+    double w = cnnbn_rng_beta(5, 1e-6); /* one side takes all */
+    assert_true(w < 1e-9 || w > 1 - 1e-9);
+    check_near("the same again", cnnbn_rng_beta(77, 0.4), cnnbn_rng_beta(77, 0.4), 0);
+}
+
 static void every_split_gives_the_tree(void **state)
 {
     (void)state;
@@ -184,10 +213,10 @@ static void digest_tells_data_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(status_codes_and_messages),  cmocka_unit_test(allocation_is_checked_and_counted),
-        cmocka_unit_test(philox_known_answers),       cmocka_unit_test(random_numbers_are_uniform_and_in_range),
-        cmocka_unit_test(every_split_gives_the_tree), cmocka_unit_test(slices_cover_the_batch_once),
-        cmocka_unit_test(digest_tells_data_apart),
+        cmocka_unit_test(status_codes_and_messages),   cmocka_unit_test(allocation_is_checked_and_counted),
+        cmocka_unit_test(philox_known_answers),        cmocka_unit_test(random_numbers_are_uniform_and_in_range),
+        cmocka_unit_test(beta_has_its_moments),        cmocka_unit_test(every_split_gives_the_tree),
+        cmocka_unit_test(slices_cover_the_batch_once), cmocka_unit_test(digest_tells_data_apart),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

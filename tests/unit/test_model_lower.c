@@ -139,6 +139,24 @@ static int op_noise(cnnbn_builder *b, int x, double stddev)
     return note(b, "noise %d %g", x, stddev);
 }
 
+static int op_random_flip(cnnbn_builder *b, int x, int horizontal, int vertical)
+{
+    return note(b, "flip %d %d%d", x, horizontal, vertical);
+}
+static int op_random_map(cnnbn_builder *b, int x, const cnnbn_random_map *m)
+{
+    return note(b, "map %d %g..%g %g..%g %g..%g b%d f%d %g", x, m->height[0], m->height[1], m->width[0], m->width[1],
+                m->turn[0], m->turn[1], m->bilinear, m->fill_mode, m->fill_value);
+}
+static int op_random_contrast(cnnbn_builder *b, int x, const double amount[2], const double range[2])
+{
+    return note(b, "contrast %d %g..%g %g..%g", x, amount[0], amount[1], range[0], range[1]);
+}
+static int op_random_crop(cnnbn_builder *b, int x, int height, int width)
+{
+    return note(b, "crop %d %dx%d", x, height, width);
+}
+
 static const cnnbn_builder_ops ops = {
     .conv2d = op_conv2d,
     .conv2d_transpose = op_conv2d_transpose,
@@ -165,6 +183,10 @@ static const cnnbn_builder_ops ops = {
     .unit_normalize = op_unit,
     .channel_dropout = op_channel_dropout,
     .noise = op_noise,
+    .random_flip = op_random_flip,
+    .random_map = op_random_map,
+    .random_contrast = op_random_contrast,
+    .random_crop = op_random_crop,
 };
 
 /* As nn does it: calls in order, values by call. Value 0 is the input. */
@@ -307,6 +329,27 @@ static void layers_of_layers(void **state)
         "add 2: 4 6=7; affine 7 n1 0.5 0=8; maximum 6 8=9; affine 9 n1 0.5 -1=10; ");
 }
 
+static void of_images(void **state)
+{
+    (void)state;
+    lowers_to("- RandomFlip\n- RandomFlip: {mode: horizontal}\n- RandomFlip: {mode: vertical}\n"
+              "- RandomCrop: {height: 5, width: 6}",
+              "flip 0 11=1; flip 1 10=2; flip 2 01=3; crop 3 5x6=4; ");
+    lowers_to(
+        "- RandomTranslation: {height_factor: -0.25, width_factor: [0, 0.5]}\n"
+        "- RandomTranslation: {height_factor: [-0.5, -0.25], width_factor: 0, fill_mode: constant, fill_value: 2, "
+        "interpolation: nearest}\n- RandomRotation: {factor: 0.125, fill_mode: wrap}\n"
+        "- RandomRotation: {factor: [0.25, 1], fill_mode: nearest}",
+        "map 0 -0.25..0.25 0..0.5 0..0 b1 f0 0=1; map 1 -0.5..-0.25 0..0 0..0 b0 f2 2=2; "
+        "map 2 0..0 0..0 -0.125..0.125 b1 f1 0=3; map 3 0..0 0..0 0.25..1 b1 f3 0=4; ");
+    lowers_to("- RandomContrast: {factor: 0.25}\n- RandomContrast: {factor: [0, 0.5], value_range: [-1, 1]}",
+              "contrast 0 0.25..0.25 0..255=1; contrast 1 0..0.5 -1..1=2; ");
+    lowers_to("- Normalization\n- Normalization: {mean: 3, variance: 4}\n"
+              "- Normalization: {mean: [1, 2, 3, 4], variance: [0, 1, 1, 1], axis: 3}\n"
+              "- Normalization: {mean: 3, variance: 4, invert: true}",
+              "bn 0 -1 -1 0 1 1 1e-14 1 0=1; affine 1 n1 0.5 -1.5=2; affine 2 n4 1e+07 -1e+07=3; affine 3 n1 2 3=4; ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +360,7 @@ int main(void)
         cmocka_unit_test(activations),
         cmocka_unit_test(the_rest),
         cmocka_unit_test(layers_of_layers),
+        cmocka_unit_test(of_images),
     };
     return cmocka_run_group_tests_name("model_lower", tests, NULL, NULL);
 }

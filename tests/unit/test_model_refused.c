@@ -147,6 +147,37 @@ static void shapes(void **state)
     refused("input: [null, 28, 1]\nlayers: [Flatten]", "leaves dimension 1 open");
 }
 
+static void layers_of_images(void **state)
+{
+    (void)state;
+    layers_refused("- RandomFlip: {mode: diagonal}",
+                   "argument mode = diagonal: expected one of horizontal, vertical, horizontal_and_vertical");
+    layers_refused("- Flatten\n- RandomFlip", "expects an input of (height, width, channels)");
+    layers_refused("- RandomCrop: {height: 8, width: 9}",
+                   "layer random_crop (RandomCrop): argument width = 9: greater than the input (8, 8, 4)");
+    layers_refused("- RandomCrop: {height: 4}", "argument width is missing");
+    layers_refused("- RandomTranslation: {height_factor: 0.1, width_factor: 1.5}",
+                   "argument width_factor = 1.5: expected -1 to 1");
+    layers_refused("- RandomTranslation: {height_factor: [0.2, 0.1], width_factor: 0}",
+                   "argument height_factor = [0.2, 0.1]: expected the lower number first");
+    layers_refused("- RandomTranslation: {height_factor: [1, 2, 3], width_factor: 0}",
+                   "expected a list of two numbers");
+    layers_refused("- RandomRotation: {factor: much}", "argument factor = much: expected a number or a list of two");
+    layers_refused("- RandomRotation: {factor: .nan}", "argument factor = .nan: expected a number or a list of two");
+    layers_refused("- RandomRotation: {factor: 0.1, fill_mode: mirror}",
+                   "argument fill_mode = mirror: expected one of reflect, wrap, constant, nearest");
+    layers_refused("- RandomRotation: {factor: 0.1, interpolation: bicubic}", "expected one of nearest, bilinear");
+    layers_refused("- RandomContrast: {factor: -0.1}", "argument factor = -0.1: expected 0 to 1");
+    layers_refused("- RandomContrast: {factor: 0.1, value_range: 255}",
+                   "argument value_range = 255: expected a list of two numbers");
+    layers_refused("- Normalization: {mean: 1}", "of 1 and 0 numbers, expected both or neither");
+    layers_refused("- Normalization: {mean: [1, 2], variance: [1, 2]}", "2 numbers, expected one or one for each of 4");
+    layers_refused("- Normalization: {mean: 1, variance: -1}", "argument variance = -1: expected 0 to 1e+30");
+    layers_refused("- Normalization: {mean: [[1, 2], [3, 4]], variance: 1}", "a list of 1 to 16 of them");
+    layers_refused("- Normalization: {axis: 4}", "argument axis = 4");
+    layers_refused("- Normalization: {invert: true}", "needs mean and variance as arguments");
+}
+
 static void graphs(void **state)
 {
     (void)state;
@@ -241,9 +272,9 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments), cmocka_unit_test(rules),  cmocka_unit_test(epsilon_must_be_positive),
-        cmocka_unit_test(shapes),    cmocka_unit_test(graphs), cmocka_unit_test(texts),
-        cmocka_unit_test(keras),     cmocka_unit_test(names),
+        cmocka_unit_test(arguments),        cmocka_unit_test(rules),  cmocka_unit_test(epsilon_must_be_positive),
+        cmocka_unit_test(shapes),           cmocka_unit_test(graphs), cmocka_unit_test(texts),
+        cmocka_unit_test(layers_of_images), cmocka_unit_test(keras),  cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("model_refused", tests, NULL, NULL);
 }

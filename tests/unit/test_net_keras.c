@@ -107,7 +107,8 @@ static void train(const golden *g, cnnbn_net *net, cnnbn_step_result *result)
         labels[i] = (int32_t)g->y[i];
         ids[i] = i;
     }
-    cnnbn_batch batch = {g->n_y, g->n_y, images, {.labels = labels}, ids, 0};
+    cnnbn_batch batch = {
+        .n_global = g->n_y, .n_local = g->n_y, .images = images, .targets = {.labels = labels}, .ids = ids};
     const double flags[4] = {0};
     check_ok(cnnbn_net_train_step(net, &batch, flags, result));
 }

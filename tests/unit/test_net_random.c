@@ -20,6 +20,16 @@ static const char without[] = "input: [5, 4, 2]\nlayers:\n- Conv2D: {filters: 6,
                               "- Conv2D: {filters: 3, kernel_size: 2, activation: tanh}\n"
                               "- Flatten\n- Dense: {units: 4, activation: softmax}";
 
+static const char with_images[] =
+    "input: [5, 4, 2]\nlayers:\n- Conv2D: {filters: 6, kernel_size: 2, padding: same}\n- RandomFlip\n"
+    "- RandomTranslation: {height_factor: 0.3, width_factor: 0.2, fill_mode: wrap}\n"
+    "- RandomContrast: {factor: 0.6, value_range: [-9, 9]}\n"
+    "- Conv2D: {filters: 3, kernel_size: 2, activation: tanh}\n- RandomRotation: {factor: 0.2}\n"
+    "- RandomFlip: {mode: vertical}\n- Flatten\n- Dense: {units: 4, activation: softmax}";
+static const char with_crop[] =
+    "input: [5, 4, 2]\nlayers:\n- Conv2D: {filters: 6, kernel_size: 2, padding: same}\n"
+    "- RandomCrop: {height: 3, width: 3}\n- Flatten\n- Dense: {units: 4, activation: softmax}";
+
 static float pixels[N][PIXELS];
 static const void *images[N];
 
@@ -52,16 +62,16 @@ static double loss_of(cnnbn_net *net, uint64_t epoch)
     static const int32_t labels[N] = {0, 1, 2, 3, 0, 1};
     static const uint64_t ids[N] = {7, 3, 100, 4, 5, 6};
     const double flags[4] = {0};
-    const cnnbn_batch batch = {N, N, images, {.labels = labels}, ids, epoch};
+    const cnnbn_batch batch = {
+        .n_global = N, .n_local = N, .images = images, .targets = {.labels = labels}, .ids = ids, .epoch = epoch};
     cnnbn_step_result result;
     check_ok(cnnbn_net_train_step(net, &batch, flags, &result));
     return result.loss;
 }
 
-static void gradients_are_of_the_loss_drawn(void **state)
+static void check_gradients(const char *text)
 {
-    (void)state;
-    cnnbn_model *model = model_of(with);
+    cnnbn_model *model = model_of(text);
     cnnbn_net *net = net_of(model, 1), *two = net_of(model, 2);
     double loss = loss_of(net, 1), other = loss_of(net, 2);
     assert_true(fabs(loss - other) > 1e-6); /* another epoch draws anew */
@@ -92,10 +102,17 @@ static void gradients_are_of_the_loss_drawn(void **state)
     cnnbn_model_destroy(model);
 }
 
-static void inference_is_without(void **state)
+static void gradients_are_of_the_loss_drawn(void **state)
 {
     (void)state;
-    cnnbn_model *a = model_of(with), *b = model_of(without);
+    check_gradients(with);
+    check_gradients(with_images);
+    check_gradients(with_crop);
+}
+
+static void check_inference(const char *random)
+{
+    cnnbn_model *a = model_of(random), *b = model_of(without);
     cnnbn_net *x = net_of(a, 1), *y = net_of(b, 1);
     for (int i = 0; i < a->n_params; i++)
         memcpy(cnnbn_net_param(y, i), cnnbn_net_param(x, i), a->params[i].count * sizeof(float));
@@ -107,6 +124,13 @@ static void inference_is_without(void **state)
     cnnbn_net_destroy(y);
     cnnbn_model_destroy(a);
     cnnbn_model_destroy(b);
+}
+
+static void inference_is_without(void **state)
+{
+    (void)state;
+    check_inference(with);
+    check_inference(with_images);
 }
 
 int main(void)

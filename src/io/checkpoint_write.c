@@ -62,8 +62,10 @@ static cnnbn_status write_floats(const image *im, hid_t group, const char *name,
             bytes *= chunk[i];
         }
     hid_t space = H5Screate_simple(rank, dim, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
-    (void)H5Pset_chunk(create, rank, chunk);
-    (void)H5Pset_fletcher32(create);
+    if (rank) { /* a single number cannot be chunked */
+        (void)H5Pset_chunk(create, rank, chunk);
+        (void)H5Pset_fletcher32(create);
+    }
     (void)H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
     (void)H5Pset_obj_track_times(create, 0); /* the same state makes the same bytes */
     herr_t result = -1;

@@ -152,6 +152,31 @@ static int dropout(cnnbn_builder *b, int x, double rate)
     return x;
 }
 
+/* What changes images in training leaves them alone in inference. */
+static int random_flip(cnnbn_builder *b, int x, int horizontal, int vertical)
+{
+    (void)b, (void)horizontal, (void)vertical;
+    return x;
+}
+
+static int random_map(cnnbn_builder *b, int x, const cnnbn_random_map *map)
+{
+    (void)b, (void)map;
+    return x;
+}
+
+static int random_contrast(cnnbn_builder *b, int x, const double amount[2], const double range[2])
+{
+    (void)b, (void)amount, (void)range;
+    return x;
+}
+
+static int random_crop(cnnbn_builder *b, int x, int height, int width)
+{
+    (void)height, (void)width;
+    return refuse(b, x, "RandomCrop, which resizes in inference,");
+}
+
 static int reshape(cnnbn_builder *b, int x, cnnbn_shape shape)
 {
     (void)add(b, CNNBN__ONNX_RESHAPE, 1, &x, shape);
@@ -192,6 +217,10 @@ static const cnnbn_builder_ops builder_ops = {
     .avgpool = avgpool,
     .global_avgpool = global_avgpool,
     .dropout = dropout,
+    .random_flip = random_flip,
+    .random_map = random_map,
+    .random_contrast = random_contrast,
+    .random_crop = random_crop,
     .reshape = reshape,
     .add = add_values,
     .concat = concat,
@@ -212,6 +241,10 @@ static const char *const listed[] = {"Conv2D",
                                      "Softmax",
                                      "MaxPooling2D",
                                      "Dropout",
+                                     "RandomFlip",
+                                     "RandomTranslation",
+                                     "RandomRotation",
+                                     "RandomContrast",
                                      "AveragePooling2D",
                                      "GlobalAveragePooling2D",
                                      "Add",

@@ -17,6 +17,7 @@ layers:
   - Normalization: {mean: 0.29, variance: 0.12}
   - Conv2D: {filters: 4, kernel_size: 5, strides: 4, activation: relu}
   - BatchNormalization
+  - Normalization
   - RandomFlip: {mode: vertical}
   - Flatten
   - Dense: {units: 10, activation: softmax}

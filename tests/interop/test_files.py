@@ -31,7 +31,7 @@ except ImportError:
 BIN = Path(os.environ["CNNBN_BIN"])
 TOLERANCE = 1e-5  # float32 sums in another order, some hundred terms deep
 MODELS = (
-    "keras-example lenet5 lenet5-bn allcnn vgg11-bn resnet20 resnet56 resnet18-cifar resnet18 resnet50 seq-layers graph-layers"
+    "keras-example lenet5 lenet5-bn allcnn vgg11-bn resnet20 resnet56 resnet18-cifar resnet18 resnet50 seq-layers graph-layers image-layers"
 ).split()
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
 
@@ -80,7 +80,19 @@ def graph_layers():
     return keras.Model(x, layers.Dense(10)(z))
 
 
+def image_layers():
+    """Random in training, nothing in inference; normalised by arguments and by weights."""
+    layers = keras.layers
+    parts = [layers.RandomFlip("horizontal"), layers.RandomTranslation(0.1, (-0.2, 0.1), fill_mode="nearest")]
+    parts += [layers.Normalization(mean=0.3, variance=0.2), layers.RandomRotation(0.1, fill_mode="constant", fill_value=0.5)]
+    parts += [layers.Conv2D(8, 3, activation="relu"), layers.RandomContrast(0.2), layers.Normalization()]
+    parts += [layers.Conv2D(8, 3, strides=2), layers.RandomFlip(), layers.Flatten(), layers.Dense(10)]
+    return keras.Sequential([keras.Input((28, 28, 1)), *parts])
+
+
 def build(name, folder):
+    if name == "image-layers":
+        return image_layers()
     if name == "seq-layers":
         return sequential_layers()
     if name == "graph-layers":
@@ -105,7 +117,11 @@ def randomise(model, x, seed):
             new = [rng.uniform(0.5, 1.5, w.shape) if i in (0, len(weights) - 1) else rng.normal(0, 0.1, w.shape) for i, w in enumerate(weights)]
         else:
             new = [rng.normal(0, 1, w.shape) * np.sqrt(1.5 / max(1, np.prod(w.shape[:-1]))) if w.ndim > 1 else rng.normal(0, 0.1, w.shape) for w in weights]
+        if type(layer).__name__ == "Normalization" and weights:
+            new = [rng.uniform(0.2, 1.5, w.shape) for w in weights[:2]] + [np.array(60000)]
         layer.set_weights([w.astype("float32") for w in new])
+        if type(layer).__name__ == "Normalization":
+            layer.finalize_state()
     return model.predict(x, verbose=0)
 
 

@@ -93,7 +93,16 @@ typedef struct cnnbn_layer {
     cnnbn_arg *args; /* [type->n_args], defaults filled in */
     int trainable;
     int first_param, n_params; /* into params */
+    int group;                 /* the model inside the model that it was part of when read; -1: none */
 } cnnbn_layer;
+
+/* A model that was a layer of the model: its layers are the model's own now. What is kept is for files of weights, in which
+ * it still is one. Its layers stand one after another, in its order. */
+typedef struct cnnbn_group {
+    char name[CNNBN_NAME_MAX];
+    int parent; /* the group around it; -1: the model */
+    int sequential;
+} cnnbn_group;
 
 /* One use of a layer. Calls are in topological order; a layer called twice has two. The first calls are the inputs. */
 typedef struct cnnbn_call {
@@ -115,14 +124,31 @@ typedef struct cnnbn_model {
     int output;        /* index of the call whose value is the model's output */
     int n_params;
     cnnbn_param *params; /* layer after layer, in the order of layers */
+    int n_groups;
+    cnnbn_group *groups;
 } cnnbn_model;
 
-/* What the data ask of a model: input shape and number of classes; rank 0 / n_classes 0 when not known. Built-in models and
- * YAML files without `input:` take the shape; built-ins take the classes. */
+/* Normalisation of a built-in model. */
+typedef enum cnnbn_norm {
+    CNNBN_NORM_OWN, /* as the model is */
+    CNNBN_NORM_BATCH,
+    CNNBN_NORM_LAYER, /* LayerNormalization over the channels of each position */
+    CNNBN_NORM_GROUP, /* GroupNormalization: 32 groups, but at least 4 channels each */
+    CNNBN_NORM_NONE,  /* convolutions with biases instead */
+    CNNBN_NORM_COUNT
+} cnnbn_norm;
+
+/* What is asked of a model. Input shape and number of classes, by the data; rank 0 / n_classes 0 when not known: built-in models
+ * and YAML files without `input:` take the shape; built-ins take the classes. The normalisation, by the user: keras-example and
+ * the residual networks take it, any other model is refused unless it is CNNBN_NORM_OWN. */
 typedef struct cnnbn_model_wish {
     cnnbn_shape input;
     int n_classes;
+    cnnbn_norm norm;
 } cnnbn_model_wish;
+
+/* "batch", "layer", "group", "none". CNNBN_ERR_OPTION names these. */
+CNNBN_API cnnbn_status cnnbn_norm_read(const char *text, cnnbn_norm *out) CNNBN_MUST_CHECK;
 
 /* Model by what the user typed: the name of a built-in, or a file: .yaml/.yml, .json (Keras). (.h5 goes through io, which
  * hands its model_config to cnnbn_model_from_json.) Reads the file, checks the graph, infers shapes, lists weights.
@@ -146,6 +172,9 @@ CNNBN_API cnnbn_status cnnbn_model_same(const cnnbn_model *a, const cnnbn_model 
 
 /* Keras' summary table: layer (type), output shape, parameters; totals. */
 CNNBN_API void cnnbn_model_print_summary(const cnnbn_model *model, FILE *out);
+
+/* The graph as a drawing for Graphviz (dot -Tpng): a box for each use of a layer, with its shape and parameters. */
+CNNBN_API cnnbn_status cnnbn_model_write_dot(const cnnbn_model *model, FILE *out) CNNBN_MUST_CHECK;
 
 CNNBN_API size_t cnnbn_model_count_params(const cnnbn_model *model, int trainable_only);
 /* Units of the output: classes. */

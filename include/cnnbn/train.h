@@ -50,6 +50,7 @@ typedef struct cnnbn_train_options {
     const char *data; /* HDF5 dataset */
     cnnbn_dataset_paths paths;
     const char *model;     /* built-in name, YAML, JSON, or an .h5 whose model is taken */
+    cnnbn_norm norm;       /* of a built-in model */
     const char *init_from; /* .h5 with weights, or NULL */
     /* how long */
     int64_t epochs;

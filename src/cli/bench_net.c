@@ -44,7 +44,7 @@ cnnbn_status bench_model_open(cnnbn_comm *comm, bench_setup *setup, cnnbn_model 
     if (setup->slices == 0) setup->slices = cnnbn_slices_default(setup->batch_size);
     if (setup->threads == 0) setup->threads = default_threads(comm);
     if (setup->input.rank == 0) setup->input = usual_input(setup->model);
-    cnnbn_model_wish wish = {setup->input, setup->classes};
+    cnnbn_model_wish wish = {setup->input, setup->classes, CNNBN_NORM_OWN};
     *model = NULL;
     cnnbn_status status;
     if (has_ending(setup->model, ".h5") || has_ending(setup->model, ".hdf5"))

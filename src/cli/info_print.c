@@ -4,20 +4,23 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cnnbn/layer.h"
 #include "main_info.h"
 
 static const char option_prefix[] = "option.";
 
 /* A kernel meets every position of the output once: (R, S, C, K) of a convolution P x Q times, (in, out) of a dense layer
- * once. Biases, batch norms, activations and pools are additions or per cent. */
+ * once; that of a transposed convolution every position of the input. Biases, batch norms, activations and pools are additions or per cent. */
 double info_multiplications(const cnnbn_model *model)
 {
     double total = 0;
     for (int c = 1; c < model->n_calls; c++) {
         const cnnbn_call *call = &model->calls[c];
         const cnnbn_layer *layer = &model->layers[call->layer];
+        cnnbn_shape at =
+            strcmp(layer->type->name, "Conv2DTranspose") == 0 ? model->calls[call->inputs[0]].shape : call->shape;
         double positions = 1;
-        for (int d = 0; d + 1 < call->shape.rank; d++) positions *= call->shape.dim[d];
+        for (int d = 0; d + 1 < at.rank; d++) positions *= at.dim[d];
         for (int p = 0; p < layer->n_params; p++) {
             const cnnbn_param *param = &model->params[layer->first_param + p];
             if (strstr(param->name, "kernel")) total += positions * (double)param->count;
@@ -35,7 +38,7 @@ cnnbn_status info_list_models(const cnnbn_model_wish *wish)
     for (const char *const *name = cnnbn_model_builtin_names(); *name; name++) {
         cnnbn_model *model;
         cnnbn_status status = cnnbn_model_load(*name, wish, &model);
-        if (status == CNNBN_ERR_MODEL) {
+        if (status == CNNBN_ERR_MODEL || status == CNNBN_ERR_OPTION) { /* too small images, no such --norm */
             (void)printf("%-16s  %s\n", *name, cnnbn_error_message());
             continue;
         }

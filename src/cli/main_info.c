@@ -7,11 +7,31 @@
 #include "cnnbn/memory.h"
 #include "main_info.h"
 
-enum { OPT_DIGEST = 256, OPT_EXPORT, OPT_MODELS, OPT_SUMMARY, OPT_YAML, OPT_JSON, OPT_INPUT, OPT_CLASSES };
+enum {
+    OPT_DIGEST = 256,
+    OPT_EXPORT,
+    OPT_MODELS,
+    OPT_SUMMARY,
+    OPT_YAML,
+    OPT_JSON,
+    OPT_INPUT,
+    OPT_CLASSES,
+    OPT_DOT,
+    OPT_NORM
+};
 
 enum { EXIT_DIFFERENT = 5, MODEL_CLASSES = 10 };
 
-typedef enum task { TASK_SHOW, TASK_DIGEST, TASK_EXPORT, TASK_MODELS, TASK_SUMMARY, TASK_YAML, TASK_JSON } task;
+typedef enum task {
+    TASK_SHOW,
+    TASK_DIGEST,
+    TASK_EXPORT,
+    TASK_MODELS,
+    TASK_SUMMARY,
+    TASK_YAML,
+    TASK_JSON,
+    TASK_DOT
+} task;
 
 typedef struct settings {
     task what;
@@ -32,17 +52,22 @@ static const struct argp_option options[] = {
     {"summary", OPT_SUMMARY, NULL, 0, "print the model's table alone", 0},
     {"yaml", OPT_YAML, NULL, 0, "print the model as YAML, for cnnbn-train --model", 0},
     {"json", OPT_JSON, NULL, 0, "print the model as Keras' JSON", 0},
+    {"dot", OPT_DOT, NULL, 0,
+     "print the model as a drawing for Graphviz: cnnbn-info MODEL --dot | dot -Tpng -o model.png", 0},
     {NULL, 0, NULL, 0, "For built-in models, and YAML without `input':", 2},
     {"input", OPT_INPUT, "HxWxC", 0, "image size (default 28x28x1)", 0},
     {"classes", OPT_CLASSES, "N", 0, "number of classes (default 10)", 0},
+    {"norm", OPT_NORM, "KIND", 0,
+     "normalisation of keras-example and resnet*: batch, layer, group or none (default: batch)", 0},
     {0},
 };
 
 static void set_task(settings *s, struct argp_state *state, task what)
 {
     if (s->what != TASK_SHOW && s->what != what)
-        argp_error(state,
-                   "only one of --digest, --export-weights, --models, --summary, --yaml and --json can be given");
+        argp_error(
+            state,
+            "only one of --digest, --export-weights, --models, --summary, --yaml, --json and --dot can be given");
     s->what = what;
 }
 
@@ -78,6 +103,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_JSON:
         set_task(s, state, TASK_JSON);
+        break;
+    case OPT_DOT:
+        set_task(s, state, TASK_DOT);
+        break;
+    case OPT_NORM:
+        cli_check(cnnbn_norm_read(arg, &s->wish.norm));
         break;
     case OPT_INPUT:
         cli_check(parse_input(arg, &s->wish.input));
@@ -257,6 +288,8 @@ static cnnbn_status print_model(const settings *s)
     cnnbn_status status = CNNBN_OK;
     if (s->what == TASK_SUMMARY)
         info_print_model(model);
+    else if (s->what == TASK_DOT)
+        status = cnnbn_model_write_dot(model, stdout);
     else
         status = s->what == TASK_YAML ? cnnbn_model_to_yaml(model, &text) : cnnbn_model_to_json(model, &text);
     if (status == CNNBN_OK && text) {
@@ -285,6 +318,7 @@ static int run(const settings *s)
     case TASK_SUMMARY:
     case TASK_YAML:
     case TASK_JSON:
+    case TASK_DOT:
         status = print_model(s);
         break;
     case TASK_SHOW:
@@ -309,7 +343,7 @@ int main(int argc, char **argv)
             "cannot be opened, read or written; 5 the trained state differs.",
     };
     cli_start("cnnbn-info");
-    settings s = {.wish = {{3, {28, 28, 1}}, MODEL_CLASSES}};
+    settings s = {.wish = {{3, {28, 28, 1}}, MODEL_CLASSES, CNNBN_NORM_OWN}};
     cli_parse(&argp, 0, argc, argv, &s);
     int code = run(&s);
     if (code == 0 && (fflush(stdout) != 0 || ferror(stdout)))

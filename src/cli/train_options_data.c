@@ -12,6 +12,7 @@ enum option_key {
     OPT_Y_TEST,
     OPT_DATA_MEMORY,
     OPT_MODEL,
+    OPT_NORM,
     OPT_INIT_FROM,
     OPT_CONFIG,
     OPT_EPOCHS,
@@ -32,6 +33,8 @@ static const struct argp_option options[] = {
      "a built-in (cnnbn-info --models), a Keras JSON, a YAML, or an .h5 or .keras whose model is taken (default "
      "keras-example)",
      0},
+    {"norm", OPT_NORM, "KIND", 0,
+     "normalisation of keras-example and resnet*: batch, layer, group or none (default: batch)", 0},
     {"init-from", OPT_INIT_FROM, "FILE", 0,
      "start from these weights: .h5 of cnnbn or Keras, .keras, .weights.h5 (default: random)", 0},
     {"config", OPT_CONFIG, "FILE.yaml", 0, "any of these options, `name: value' a line; the command line wins", 0},
@@ -112,6 +115,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_MODEL:
         o->model = arg;
+        break;
+    case OPT_NORM:
+        cli_check(cnnbn_norm_read(arg, &o->norm));
         break;
     case OPT_INIT_FROM:
         o->init_from = arg;

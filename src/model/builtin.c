@@ -6,6 +6,7 @@
 typedef struct plan {
     cnnbn_shape in;
     int n_classes;
+    cnnbn_norm norm;
     cnnbn__text *text;
 } plan;
 
@@ -18,13 +19,47 @@ typedef struct builtin {
 
 #define ADD(...) cnnbn__text_add(p->text, __VA_ARGS__)
 
+static const char *const norm_names[CNNBN_NORM_COUNT] = {[CNNBN_NORM_BATCH] = "batch",
+                                                         [CNNBN_NORM_LAYER] = "layer",
+                                                         [CNNBN_NORM_GROUP] = "group",
+                                                         [CNNBN_NORM_NONE] = "none"};
+
+cnnbn_status cnnbn_norm_read(const char *text, cnnbn_norm *out)
+{
+    for (int n = CNNBN_NORM_BATCH; n < CNNBN_NORM_COUNT; n++)
+        if (strcmp(text, norm_names[n]) == 0) {
+            *out = (cnnbn_norm)n;
+            return CNNBN_OK;
+        }
+    return cnnbn_error(CNNBN_ERR_OPTION, "--norm: '%.40s' is none of batch, layer, group and none", text);
+}
+
+/* Wu and He 2018 take 32 groups, of at least 64 channels there; a group of one or two channels has hardly a variance. */
+static int norm_groups(int channels)
+{
+    int groups = channels / 4;
+    return groups > 32 ? 32 : groups < 1 ? 1 : groups;
+}
+
+void cnnbn__builtin_norm(cnnbn__text *text, cnnbn_norm norm, const char *name, int channels)
+{
+    if (norm == CNNBN_NORM_NONE) return;
+    cnnbn__text_add(text, "  - %s: {",
+                    norm == CNNBN_NORM_LAYER   ? "LayerNormalization"
+                    : norm == CNNBN_NORM_GROUP ? "GroupNormalization"
+                                               : "BatchNormalization");
+    if (name) cnnbn__text_add(text, "name: %s%s", name, norm == CNNBN_NORM_GROUP ? ", " : "");
+    if (norm == CNNBN_NORM_GROUP) cnnbn__text_add(text, "groups: %d", norm_groups(channels));
+    cnnbn__text_add(text, "}\n");
+}
+
 static cnnbn_status keras_example(const plan *p)
 {
-    ADD("  - Conv2D: {filters: 32, kernel_size: 3, activation: relu}\n"
-        "  - BatchNormalization\n"
-        "  - Conv2D: {filters: 64, kernel_size: 3, activation: relu}\n"
-        "  - BatchNormalization\n"
-        "  - Flatten\n"
+    for (int filters = 32; filters <= 64; filters *= 2) {
+        ADD("  - Conv2D: {filters: %d, kernel_size: 3, activation: relu}\n", filters);
+        cnnbn__builtin_norm(p->text, p->norm, NULL, filters);
+    }
+    ADD("  - Flatten\n"
         "  - Dense: {units: %d, activation: softmax}\n",
         p->n_classes);
     return CNNBN_OK;
@@ -186,7 +221,7 @@ cnnbn_status cnnbn__builtin_text(const char *name, const cnnbn_model_wish *wish,
     while (m < N_MODELS && strcmp(models[m].name, name) != 0) m++;
     *known = m < N_MODELS;
     if (!*known) return CNNBN_OK;
-    plan here = {{3, {28, 28, 1}}, 10, text};
+    plan here = {{3, {28, 28, 1}}, 10, wish ? wish->norm : CNNBN_NORM_OWN, text};
     const plan *p = &here;
     char shape[48];
     if (wish && wish->input.rank) here.in = wish->input;
@@ -197,9 +232,14 @@ cnnbn_status cnnbn__builtin_text(const char *name, const cnnbn_model_wish *wish,
     if (p->in.dim[0] < models[m].smallest || p->in.dim[1] < models[m].smallest)
         return cnnbn_error(CNNBN_ERR_MODEL, "model %s needs images of %dx%d at least; the data are %s", name,
                            models[m].smallest, models[m].smallest, cnnbn_shape_text(p->in, shape, sizeof shape));
-    ADD("name: %s\ninput: [%d, %d, %d]\nlayers:\n", name, p->in.dim[0], p->in.dim[1], p->in.dim[2]);
+    if (p->norm != CNNBN_NORM_OWN && models[m].write && models[m].write != keras_example)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--norm %s: model %s has no such variant; keras-example and resnet* have",
+                           norm_names[p->norm], name);
+    int is_variant = p->norm > CNNBN_NORM_BATCH;
+    ADD("name: %s%s%s\ninput: [%d, %d, %d]\nlayers:\n", name, is_variant ? "-norm-" : "",
+        is_variant ? norm_names[p->norm] : "", p->in.dim[0], p->in.dim[1], p->in.dim[2]);
     if (models[m].write) return models[m].write(p);
-    cnnbn__builtin_resnet(&models[m].resnet, p->n_classes, text);
+    cnnbn__builtin_resnet(&models[m].resnet, p->norm, p->n_classes, text);
     return CNNBN_OK;
 }
 

@@ -45,6 +45,7 @@ void cnnbn_model_destroy(cnnbn_model *model)
     cnnbn_free(model->layers);
     cnnbn_free(model->calls);
     cnnbn_free(model->params);
+    cnnbn_free(model->groups);
     cnnbn_free(model);
 }
 
@@ -103,6 +104,7 @@ cnnbn_status cnnbn__graph_layer(cnnbn__graph *graph, const cnnbn_layer_type *typ
     memset(layer, 0, sizeof *layer);
     layer->type = type;
     layer->trainable = 1;
+    layer->group = -1;
     if (name) CNNBN_TRY(cnnbn__name_copy("the name of a layer", name, layer->name));
     void *args;
     CNNBN_TRY(cnnbn_alloc_array((size_t)type->n_args, sizeof *layer->args, "a layer's arguments", &args));
@@ -184,6 +186,20 @@ static cnnbn_status name_layer(cnnbn__graph *graph, int l, int *counters)
     return list_layer(graph, l);
 }
 
+/* NAME, or NAME_1, NAME_2, ...: the first that is free. */
+static cnnbn_status list_yielding(cnnbn__graph *graph, int l)
+{
+    cnnbn_layer *layer = &graph->model->layers[l];
+    char name[CNNBN_NAME_MAX + 16];
+    (void)snprintf(name, sizeof name, "%s", layer->name);
+    size_t n = strlen(name);
+    for (int k = 1; *place_of(graph, layer->name) || strcmp(layer->name, graph->model->input_name) == 0; k++) {
+        (void)snprintf(name + n, sizeof name - n, "_%d", k);
+        CNNBN_TRY(cnnbn__name_copy("the name of a layer", name, layer->name));
+    }
+    return list_layer(graph, l);
+}
+
 cnnbn_status cnnbn__graph_name_layers(cnnbn__graph *graph)
 {
     cnnbn_model *model = graph->model;
@@ -195,8 +211,10 @@ cnnbn_status cnnbn__graph_name_layers(cnnbn__graph *graph)
     cnnbn_free(graph->table);
     graph->table = memory;
     graph->table_size = size;
-    for (int l = 0; l < model->n_layers; l++)
-        if (model->layers[l].name[0]) CNNBN_TRY(list_layer(graph, l));
+    for (int yields = 0; yields <= 1; yields++)
+        for (int l = 0; l < model->n_layers; l++)
+            if (model->layers[l].name[0] && (model->layers[l].first_param == CNNBN__NAME_GIVES_WAY) == yields)
+                CNNBN_TRY(yields ? list_yielding(graph, l) : list_layer(graph, l));
     for (int l = 0; l < model->n_layers; l++)
         if (!model->layers[l].name[0]) CNNBN_TRY(name_layer(graph, l, counters));
     for (int c = model->n_calls - 1; c > 0; c--)

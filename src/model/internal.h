@@ -7,6 +7,9 @@
 #include "doc.h"
 #include "text.h"
 
+/* In a layer's first_param, until names are given: another name is found for it when its own is taken. */
+enum { CNNBN__NAME_GIVES_WAY = -1 };
+
 enum { CNNBN__LAYERS_MAX = 10000, CNNBN__CALLS_MAX = 20000, CNNBN__EDGES_MAX = 100000, CNNBN__SHOW_MAX = 100 };
 
 /* ---------------------------------------------------------------- words.c: activations and initialisers by name */
@@ -153,7 +156,9 @@ void cnnbn__builtin_mobilenet_v2(int small, int n_classes, cnnbn__text *text);
 void cnnbn__builtin_convmixer(int small, int n_classes, cnnbn__text *text);
 void cnnbn__builtin_densenet40(int n_classes, cnnbn__text *text);
 void cnnbn__builtin_wrn16_4(int n_classes, cnnbn__text *text);
-void cnnbn__builtin_resnet(const cnnbn__resnet *net, int n_classes, cnnbn__text *text);
+void cnnbn__builtin_resnet(const cnnbn__resnet *net, cnnbn_norm norm, int n_classes, cnnbn__text *text);
+/* A normalisation of `channels` channels; name NULL: the automatic one. None: nothing. */
+void cnnbn__builtin_norm(cnnbn__text *text, cnnbn_norm norm, const char *name, int channels);
 
 /* ---------------------------------------------------------------- of the layer files */
 

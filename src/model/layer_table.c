@@ -25,8 +25,8 @@ cnnbn_status cnnbn__find_type(const char *name, const cnnbn_layer_type **out)
     *out = cnnbn_layer_type_find(name);
     if (*out) return CNNBN_OK;
     if (strcmp(name, "Sequential") == 0 || strcmp(name, "Functional") == 0 || strcmp(name, "Model") == 0)
-        return cnnbn_error(CNNBN_ERR_MODEL,
-                           "%s: a model inside a model is not supported; list its layers in the outer one", name);
+        return cnnbn_error(CNNBN_ERR_MODEL, "%s: models inside models are read in Keras' files alone; list its layers",
+                           name);
     for (int t = 0; cnnbn__layer_types[t]; t++) {
         size_t used = strlen(known);
         (void)snprintf(known + used, sizeof known - used, "%s%s", t ? ", " : "", cnnbn__layer_types[t]->name);

@@ -80,6 +80,9 @@ cnnbn_status cnnbn_model_load(const char *name_or_path, const cnnbn_model_wish *
     cnnbn__text text = {0};
     int known = 0;
     *out = NULL;
+    if (looks_like_file(name_or_path) && wish && wish->norm != CNNBN_NORM_OWN)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--norm is for built-in models; %.200s says itself how it normalises",
+                           name_or_path);
     if (looks_like_file(name_or_path)) return load_file(name_or_path, wish, out);
     cnnbn_status status = cnnbn__builtin_text(name_or_path, wish, &text, &known);
     if (status == CNNBN_OK) status = text.status;

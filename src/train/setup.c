@@ -31,8 +31,13 @@ static int has_ending(const char *text, const char *ending)
 
 static cnnbn_status open_model(trainer *t)
 {
-    cnnbn_model_wish wish = {t->info->shape, t->info->n_classes};
-    if (has_ending(t->opt.model, ".h5") || has_ending(t->opt.model, ".hdf5") || has_ending(t->opt.model, ".keras"))
+    cnnbn_model_wish wish = {t->info->shape, t->info->n_classes, t->opt.norm};
+    int in_file =
+        has_ending(t->opt.model, ".h5") || has_ending(t->opt.model, ".hdf5") || has_ending(t->opt.model, ".keras");
+    if (in_file && t->opt.norm != CNNBN_NORM_OWN)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--norm is for built-in models; %s says itself how it normalises",
+                           t->opt.model);
+    if (in_file)
         CNNBN_TRY(cnnbn_checkpoint_read_model(t->opt.model, &t->model));
     else
         CNNBN_TRY(cnnbn_model_load(t->opt.model, &wish, &t->model));

@@ -29,6 +29,21 @@ expect 0 '' "$info" --yaml again.yaml
 cmp -s out again.yaml || complain "--yaml of --yaml differs: $(diff out again.yaml)"
 "$info" --json small.yaml > small.json
 expect 0 '^Total params: 636' "$info" small.json
+# The drawing: a box each use of a layer, an arrow each connection.
+expect 0 '^digraph "resnet20" \{$' "$info" --dot resnet20
+[ "$(grep -c ' -> ' out)" = 81 ] || complain "--dot: $(grep -c ' -> ' out) arrows"
+[ "$(grep -c 'label=' out)" = 73 ] || complain "--dot: $(grep -c 'label=' out) boxes"
+grep -q 's2b1_0_conv.nConv2D.n(14, 14, 32).n512 parameters' out || complain "--dot: no box of s2b1_0_conv"
+if command -v dot > /dev/null; then dot -Tsvg out > resnet20.svg || complain "Graphviz does not take the drawing"; fi
+printf 'input: [3]\nlayers: [{ReLU: {name: "a\\"b"}}, {again: {layer: "a\\"b"}}]\n' > quoted.yaml
+expect 0 'c1 \[label="a\\"b\\nReLU\\n\(3\)"\];' "$info" --dot quoted.yaml
+expect 0 'c2 \[label="a\\"b \(use 2\)' "$info" --dot quoted.yaml
+# Normalisation.
+expect 0 '^Model: "resnet20-norm-group"' "$info" --norm group resnet20
+expect 0 'GroupNormalization' "$info" --norm group resnet20
+expect 0 '^lenet5 +--norm none: model lenet5 has no such variant' "$info" --models --norm none
+refuse 2 "'instance' is none of batch, layer, group and none" "$info" --norm instance resnet20
+refuse 2 '--norm is for built-in models; ./small.yaml says itself' "$info" --norm layer ./small.yaml
 refuse 2 'resnet9000 is no built-in model' "$info" resnet9000
 refuse 3 'absent.yaml: cannot be opened' "$info" absent.yaml
 refuse 2 '--digest: small.yaml is a model without weights' "$info" --digest small.yaml

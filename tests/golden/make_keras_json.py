@@ -2,6 +2,7 @@
 """Writes keras_json/keras3_*.json: model.to_json() of small models, by Keras 3 (3.15 when they were made).
 
     pip install keras==3.15.* jax && KERAS_BACKEND=jax python make_keras_json.py
+    pip install tf_keras && TF_USE_LEGACY_KERAS=1 python make_keras_json.py       # keras2_nested.json, by Keras 2's line
 
 With files as arguments it opens each as Keras opens the model_config of an .h5 file and prints its number of parameters
 and its output shape: the check that what cnnbn writes is taken. (keras.models.model_from_json of Keras 3 takes only Keras
@@ -12,9 +13,12 @@ import os
 import sys
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-import keras  # noqa: E402
-from keras.src.legacy.saving import saving_utils  # noqa: E402
-from keras import layers as L  # noqa: E402
+if os.environ.get("TF_USE_LEGACY_KERAS"):
+    import tf_keras as keras
+else:
+    import keras  # noqa: E402
+    from keras.src.legacy.saving import saving_utils  # noqa: E402
+L = keras.layers
 
 
 def example():
@@ -69,6 +73,25 @@ def shared():
     return keras.Model(i, L.Dense(3, activation="softmax")(x), name="shared")
 
 
+def nested():
+    """Models inside models: one of two inputs, called twice; one in another, called twice; a Sequential one."""
+    a, b = keras.Input((6, 5, 3), name="ia"), keras.Input((6, 5, 3), name="ib")
+    x = L.BatchNormalization(name="n")(L.Conv2D(3, 3, padding="same", name="c")(a))
+    pair = keras.Model([a, b], L.Add(name="s")([x, L.Conv2D(3, 1, name="d")(b)]), name="pair")
+    seq = keras.Sequential(
+        [keras.Input((6, 5, 3)), L.Conv2D(3, 2, padding="same"), L.BatchNormalization(), L.ReLU()], name="seq"
+    )
+    i = keras.Input((6, 5, 3))
+    deep = keras.Model(i, L.Conv2D(3, 1)(seq(seq(i))), name="deep")
+    i = keras.Input((6, 5, 3), name="in")
+    x = L.Conv2D(3, 3, padding="same", name="first")(i)
+    y = pair([x, i])
+    x = deep(pair([y, x]))
+    x = keras.Sequential([keras.Input((6, 5, 3)), L.Conv2D(4, 3), L.BatchNormalization()], name="tail")(x)
+    x = L.Dense(4, activation="softmax", name="out")(L.GlobalAveragePooling2D()(x))
+    return keras.Model(i, x, name="outer")
+
+
 def main():
     if len(sys.argv) > 1:
         for path in sys.argv[1:]:
@@ -77,8 +100,9 @@ def main():
             print(os.path.basename(path), model.count_params(), model.output_shape)
         return
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keras_json")
-    for make in (example, every_layer, shared):
-        with open(os.path.join(folder, f"keras3_{make.__name__}.json"), "w") as f:
+    line = 3 if keras.__version__ >= "3" else 2
+    for make in (example, every_layer, shared, nested) if line == 3 else (nested,):
+        with open(os.path.join(folder, f"keras{line}_{make.__name__}.json"), "w") as f:
             f.write(make().to_json())
         print(make.__name__, make().count_params())
 

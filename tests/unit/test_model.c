@@ -17,7 +17,7 @@ static cnnbn_model *model_of(const char *text)
 
 static cnnbn_model *builtin(const char *name, int size, int channels, int n_classes)
 {
-    cnnbn_model_wish wish = {{3, {size, size, channels}}, n_classes};
+    cnnbn_model_wish wish = {{3, {size, size, channels}}, n_classes, CNNBN_NORM_OWN};
     cnnbn_model *model = NULL;
     check_ok(cnnbn_model_load(name, &wish, &model));
     return model;
@@ -70,6 +70,8 @@ static void builtins_have_published_counts(void **state)
         int size, channels, n_classes;
         size_t trainable;
     } known[] = {
+        {"keras-example", 28, 1, 10, 387658},
+        {"lenet5-bn", 28, 1, 10, 61932},
         {"lenet5", 28, 1, 10, 61706},
         {"lenet5", 32, 1, 10, 61706},
         {"allcnn", 32, 3, 10, 1369738},
@@ -98,6 +100,56 @@ static void builtins_have_published_counts(void **state)
             fail_msg("%s: %zu, expected %zu", known[i].name, cnnbn_model_count_params(m, 1), known[i].trainable);
         cnnbn_model_destroy(m);
     }
+}
+
+/* gamma and beta are two numbers a filter under any name, a bias one; moving statistics are batch normalisation's alone. resnet20
+ * has 16 + 6*16 + (6*32 + 32) + (6*64 + 64) = 784 filters with its shortcuts, keras-example 96. */
+static void builtins_change_their_normalisation(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        cnnbn_norm norm;
+        size_t trainable, all;
+        const char *layer;
+    } known[] = {
+        {"keras-example", CNNBN_NORM_BATCH, 387658, 387850, "batch_normalization"},
+        {"keras-example", CNNBN_NORM_LAYER, 387658, 387658, "layer_normalization_1"},
+        {"keras-example", CNNBN_NORM_GROUP, 387658, 387658, "group_normalization_1"},
+        {"keras-example", CNNBN_NORM_NONE, 387658 - 2 * 96, 387658 - 2 * 96, "conv2d_1"},
+        {"resnet20", CNNBN_NORM_BATCH, 272186, 272186 + 2 * 784, "s2b1_0_bn"},
+        {"resnet20", CNNBN_NORM_LAYER, 272186, 272186, "s2b1_0_ln"},
+        {"resnet20", CNNBN_NORM_GROUP, 272186, 272186, "s3b3_2_gn"},
+        {"resnet20", CNNBN_NORM_NONE, 272186 - 784, 272186 - 784, "s2b1_0_conv"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        cnnbn_model_wish wish = {{3, {28, 28, 1}}, 10, known[i].norm};
+        cnnbn_model *m = NULL;
+        check_ok(cnnbn_model_load(known[i].name, &wish, &m));
+        int found = 0;
+        for (int l = 0; l < m->n_layers; l++) found |= strcmp(m->layers[l].name, known[i].layer) == 0;
+        if (cnnbn_model_count_params(m, 1) != known[i].trainable || cnnbn_model_count_params(m, 0) != known[i].all ||
+            !found)
+            fail_msg("%s, norm %d: %zu of %zu parameters train", m->name, (int)known[i].norm,
+                     cnnbn_model_count_params(m, 1), cnnbn_model_count_params(m, 0));
+        cnnbn_model_destroy(m);
+    }
+    static const char *const residual[] = {"resnet18", "resnet18-cifar", "resnet50", "resnet110"};
+    for (size_t i = 0; i < sizeof residual / sizeof *residual; i++)
+        for (int norm = CNNBN_NORM_LAYER; norm < CNNBN_NORM_COUNT; norm++) {
+            cnnbn_model_wish wish = {{3, {32, 32, 3}}, 10, (cnnbn_norm)norm};
+            cnnbn_model *m = NULL;
+            check_ok(cnnbn_model_load(residual[i], &wish, &m));
+            assert_true(cnnbn_model_count_params(m, 0) == cnnbn_model_count_params(m, 1)); /* no moving statistics */
+            cnnbn_model_destroy(m);
+        }
+    cnnbn_model_wish wish = {{3, {32, 32, 3}}, 10, CNNBN_NORM_GROUP};
+    cnnbn_model *m = NULL;
+    cnnbn_norm norm;
+    check_status(cnnbn_model_load("vgg11-bn", &wish, &m), CNNBN_ERR_OPTION, "--norm group: model vgg11-bn has no such");
+    check_status(cnnbn_model_load("./m.yaml", &wish, &m), CNNBN_ERR_OPTION, "--norm is for built-in models; ./m.yaml");
+    check_status(cnnbn_norm_read("instance", &norm), CNNBN_ERR_OPTION,
+                 "'instance' is none of batch, layer, group and none");
 }
 
 /* Every built-in takes 28x28x1 and 32x32x3, and reads back from both of its texts. */
@@ -285,7 +337,7 @@ static void summary_is_keras_table(void **state)
 static void wishes_fill_what_is_open(void **state)
 {
     (void)state;
-    cnnbn_model_wish wish = {{3, {20, 30, 3}}, 4};
+    cnnbn_model_wish wish = {{3, {20, 30, 3}}, 4, CNNBN_NORM_OWN};
     cnnbn_model *m = NULL;
     const char *text = "layers: [Flatten]";
     check_ok(cnnbn_model_from_text(text, strlen(text), "test", &wish, &m));
@@ -302,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keras_example_is_the_example),
         cmocka_unit_test(builtins_have_published_counts),
+        cmocka_unit_test(builtins_change_their_normalisation),
         cmocka_unit_test(builtins_read_back),
         cmocka_unit_test(shapes_follow_keras),
         cmocka_unit_test(windows_pad_as_tensorflow),

@@ -29,10 +29,8 @@ static void golden_files_are_read(void **state)
         const char *name;
         size_t params;
         int sequential;
-    } files[] = {{"keras3_example", 387850, 1},
-                 {"keras3_every_layer", 2727, 0},
-                 {"keras3_shared", 163, 0},
-                 {"keras2_sequential", 387850, 1},
+    } files[] = {{"keras3_example", 387850, 1}, {"keras3_every_layer", 2727, 0}, {"keras3_shared", 163, 0},
+                 {"keras3_nested", 403, 0},     {"keras2_nested", 403, 0},       {"keras2_sequential", 387850, 1},
                  {"keras2_functional", 203, 0}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         cnnbn_model *m = golden(files[i].name);
@@ -64,6 +62,92 @@ static void dialects_say_the_same(void **state)
     cnnbn_model_destroy(a);
     cnnbn_model_destroy(b);
     cnnbn_model_destroy(c);
+}
+
+/* Models inside the model are part of it: names, connections, and what was one. */
+static void nested_models_are_flattened(void **state)
+{
+    (void)state;
+    static const char expected[] = "name: outer\ninput: [6, 5, 3]\ninput_name: in\nlayers:\n"
+                                   "  - Conv2D: {name: first, filters: 3, kernel_size: 3, padding: same}\n"
+                                   "  - Conv2D: {name: pair_c, filters: 3, kernel_size: 3, padding: same}\n";
+    cnnbn_model *a = golden("keras3_nested"), *b = golden("keras2_nested");
+    char *text = NULL;
+    check_ok(cnnbn_model_same(a, b));
+    check_ok(cnnbn_model_to_yaml(a, &text));
+    assert_memory_equal(text, expected, sizeof expected - 1);
+    assert_non_null(strstr(text, "  - again: {layer: pair_c, from: pair_s}\n"));
+    assert_non_null(strstr(text, "  - again: {layer: pair_d, from: first}\n"));
+    assert_non_null(strstr(text, "  - Conv2D: {name: deep_seq_conv2d, filters: 3, kernel_size: 2, padding: same}\n"));
+    cnnbn_free(text);
+    static const struct {
+        const char *name;
+        int parent, sequential;
+    } groups[] = {{"pair", -1, 0}, {"deep", -1, 0}, {"seq", 1, 1}, {"tail", -1, 1}};
+    for (int i = 0; i < 2; i++) {
+        const cnnbn_model *m = i ? b : a;
+        assert_int_equal(m->n_groups, 4);
+        for (int g = 0; g < 4; g++) {
+            assert_string_equal(m->groups[g].name, groups[g].name);
+            assert_int_equal(m->groups[g].parent, groups[g].parent);
+            assert_int_equal(m->groups[g].sequential, groups[g].sequential);
+        }
+        assert_int_equal(m->layers[0].group, -1);
+        assert_int_equal(m->layers[5].group, 2);
+    }
+    cnnbn_model_destroy(a);
+    cnnbn_model_destroy(b);
+}
+
+static cnnbn_model *model_of(const char *json)
+{
+    cnnbn_model *m = NULL;
+    check_ok(cnnbn_model_from_text(json, strlen(json), "test", NULL, &m));
+    return m;
+}
+
+/* A name that is taken gives way; a model inside that does not train freezes its layers; a model in a chain is still a chain. */
+static void nested_names_and_freezing(void **state)
+{
+    (void)state;
+    cnnbn_model *m =
+        model_of("{\"class_name\": \"Sequential\", \"config\": {\"name\": \"m\", \"layers\": ["
+                 "{\"class_name\": \"InputLayer\", \"config\": {\"batch_shape\": [null, 8], \"name\": \"i\"}},"
+                 "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"a\", \"trainable\": false, \"layers\": ["
+                 "{\"class_name\": \"Dense\", \"config\": {\"name\": \"b\", \"units\": 3}},"
+                 "{\"class_name\": \"BatchNormalization\", \"config\": {\"name\": \"i\", \"trainable\": true}}]}},"
+                 "{\"class_name\": \"Dense\", \"config\": {\"name\": \"a_b\", \"units\": 2}}]}}");
+    static const char *const names[] = {"a_b_1", "a_i", "a_b"};
+    for (int l = 0; l < 3; l++) {
+        assert_string_equal(m->layers[l].name, names[l]);
+        assert_int_equal(m->layers[l].trainable, l == 2);
+    }
+    assert_int_equal(m->sequential, 1);
+    cnnbn_model_destroy(m);
+}
+
+/* Keras 2's hard_sigmoid is another function: clip(0.2 x + 0.5, 0, 1), in layers that mean the same in every Keras. */
+static void hard_sigmoid_of_keras2(void **state)
+{
+    (void)state;
+#define TEXT(version)                                                                                             \
+    "{\"class_name\": \"Sequential\", \"keras_version\": \"" version "\", \"config\": {\"layers\": ["             \
+    "{\"class_name\": \"InputLayer\", \"config\": {\"batch_input_shape\": [null, 8], \"name\": \"i\"}},"          \
+    "{\"class_name\": \"Dense\", \"config\": {\"name\": \"d\", \"units\": 3, \"activation\": \"hard_sigmoid\"}}," \
+    "{\"class_name\": \"Dense\", \"config\": {\"name\": \"d_clip\", \"units\": 2}}]}}"
+    cnnbn_model *m = model_of(TEXT("2.8.0")), *other = model_of(TEXT("3.0.0")), *expected = NULL;
+    static const char yaml[] = "input: [8]\nlayers:\n- Dense: {units: 3}\n- Rescaling: {scale: 0.2, offset: 0.5}\n"
+                               "- ReLU: {max_value: 1}\n- Dense: {units: 2}";
+    check_ok(cnnbn_model_from_text(yaml, sizeof yaml - 1, "test", NULL, &expected));
+    check_ok(cnnbn_model_same(m, expected));
+    assert_int_equal(m->sequential, 1);
+    assert_string_equal(m->layers[1].name, "d_rescaling");
+    assert_string_equal(m->layers[2].name, "d_clip_1");
+    assert_int_equal(other->n_layers, 2);
+    cnnbn_model_destroy(m);
+    cnnbn_model_destroy(other);
+    cnnbn_model_destroy(expected);
+#undef TEXT
 }
 
 static void arguments_are_read(void **state)
@@ -108,9 +192,9 @@ static void minimal_json_is_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_files_are_read),
-        cmocka_unit_test(dialects_say_the_same),
-        cmocka_unit_test(arguments_are_read),
+        cmocka_unit_test(golden_files_are_read),       cmocka_unit_test(dialects_say_the_same),
+        cmocka_unit_test(nested_models_are_flattened), cmocka_unit_test(nested_names_and_freezing),
+        cmocka_unit_test(hard_sigmoid_of_keras2),      cmocka_unit_test(arguments_are_read),
         cmocka_unit_test(minimal_json_is_written),
     };
     return cmocka_run_group_tests_name("model_keras", tests, NULL, NULL);

@@ -234,7 +234,12 @@ static void keras(void **state)
 #define INPUT LAYER("InputLayer", "\"batch_shape\": [null, 8, 8, 4], \"name\": \"i\"")
     refused("{\"class_name\": \"Sequential\"}", "needs class_name and config");
     refused("{\"class_name\": \"MyModel\", \"config\": {}}", "a model of class MyModel");
-    refused(MODEL(INPUT ", " LAYER("Sequential", "\"name\": \"inner\"")), "a model inside a model is not supported");
+    refused(MODEL(INPUT ", " LAYER("Sequential", "\"name\": \"inner\"")),
+            "model inner: a Sequential model needs a list of layers");
+    refused(MODEL(INPUT ", " LAYER("Sequential",
+                                   "\"name\": \"inner\", \"layers\": [" LAYER("Lambda", "\"name\": \"l\"") "]")),
+            "model inner: layer l: Lambda is not a layer");
+    layers_refused("- Sequential: {layers: []}", "models inside models are read in Keras' files alone");
     refused(MODEL(INPUT ", " INPUT), "a second input");
     refused(MODEL(LAYER("Flatten", "\"name\": \"f\"")), "the model states no input shape");
     refused(MODEL(INPUT ", " LAYER("Lambda", "\"name\": \"l\"")), "layer l: Lambda is not a layer");
@@ -243,9 +248,6 @@ static void keras(void **state)
                                          "{\"class_name\": \"RadialConstraint\", \"config\": {}}")),
         "layer c (Conv2D): argument kernel_constraint: constraint {class_name: \"RadialConstraint\", config: {}} is "
         "not");
-    refused("{\"class_name\": \"Sequential\", \"keras_version\": \"2.8.0\", \"config\": {\"layers\": [" INPUT
-            ", " LAYER("Activation", "\"activation\": \"hard_sigmoid\"") "]}}",
-            "hard_sigmoid of Keras 2.8.0 is another function");
     refused("{\"class_name\": \"Functional\", \"config\": {\"layers\": [{\"class_name\": \"InputLayer\", \"name\": "
             "\"i\", \"config\": "
             "{\"batch_shape\": [null, 8]}, \"inbound_nodes\": []}, {\"class_name\": \"Flatten\", \"name\": \"f\", "
@@ -255,6 +257,45 @@ static void keras(void **state)
             "layer f (Flatten): is called with training = false");
 }
 
+/* A Functional model `in` of two inputs a and b, called in the ways of `nodes`; `layers` are its other layers. */
+static void nested_refused(const char *layers, const char *outputs, const char *nodes, const char *message)
+{
+    char text[3000];
+    (void)snprintf(text, sizeof text,
+                   "{\"class_name\": \"Functional\", \"config\": {\"layers\": ["
+                   "{\"class_name\": \"InputLayer\", \"name\": \"i\", \"config\": {\"batch_shape\": [null, 8]}, "
+                   "\"inbound_nodes\": []},"
+                   "{\"class_name\": \"Functional\", \"name\": \"in\", \"config\": {\"name\": \"in\", \"layers\": ["
+                   "{\"class_name\": \"InputLayer\", \"name\": \"a\", \"config\": {}, \"inbound_nodes\": []},"
+                   "{\"class_name\": \"InputLayer\", \"name\": \"b\", \"config\": {}, \"inbound_nodes\": []},%s],"
+                   "\"input_layers\": [[\"a\", 0, 0], [\"b\", 0, 0]], \"output_layers\": %s}, \"inbound_nodes\": %s}],"
+                   "\"input_layers\": [[\"i\", 0, 0]], \"output_layers\": [[\"in\", 1, 0]]}}",
+                   layers, outputs, nodes);
+    refused(text, message);
+}
+
+static void nested(void **state)
+{
+    (void)state;
+#define ADD(name, x, y)                                                                            \
+    "{\"class_name\": \"Add\", \"name\": \"" name "\", \"config\": {}, \"inbound_nodes\": [[[\"" x \
+    "\", 0, 0, {}], [\"" y "\", 0, 0, {}]]]}"
+    static const char both[] = "[[[\"i\", 0, 0, {}], [\"i\", 0, 0, {}]]]";
+    nested_refused(ADD("s", "a", "b"), "[[\"s\", 0, 0]]", "[[[\"i\", 0, 0, {}]]]",
+                   "model in: is called on 1 tensors, and has 2 inputs");
+    nested_refused(ADD("s", "a", "b"), "[[\"s\", 0, 0]]", "[[[\"i\", 0, 0, {}], [\"in\", 1, 0, {}]]]", "cycle through");
+    nested_refused(ADD("s", "a", "b"), "[[\"b\", 0, 0]]", "[[[\"i\", 0, 0, {}], [\"in\", 1, 0, {}]]]",
+                   "models form a cycle through in");
+    nested_refused(ADD("s", "a", "i"), "[[\"s\", 0, 0]]", both,
+                   "no layer's output is called [\"i\", 0, 0"); /* not inside */
+    nested_refused(ADD("s", "a", "b") "," ADD("s", "a", "b"), "[[\"s\", 0, 0]]", both, "the name s is used twice");
+    nested_refused(ADD("s", "a", "b") "," ADD("t", "a", "b"), "[[\"s\", 0, 0]]", both,
+                   "layer in_t does not lead to the output in_s");
+    nested_refused(ADD("s", "a", "b"), "[[\"s\", 1, 0]]", both, "no layer's output is called [\"s\", 1, 0]");
+    nested_refused(ADD("s", "a", "b"), "[]", both, "model in: output_layers: expected a list such as");
+#undef ADD
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -262,7 +303,7 @@ static void names(void **state)
     check_status(cnnbn_model_load("resnet21", NULL, &m), CNNBN_ERR_MODEL, "resnet21 is no built-in model");
     check_status(cnnbn_model_load("no/such.yaml", NULL, &m), CNNBN_ERR_IO, "no/such.yaml: cannot be opened");
     check_status(cnnbn_model_load("/", NULL, &m), CNNBN_ERR_IO, "cannot be read");
-    cnnbn_model_wish wish = {{3, {8, 8, 1}}, 10};
+    cnnbn_model_wish wish = {{3, {8, 8, 1}}, 10, CNNBN_NORM_OWN};
     check_status(cnnbn_model_load("allcnn", &wish, &m), CNNBN_ERR_MODEL, "needs images of 9x9 at least");
     wish.input = (cnnbn_shape){1, {784, 0, 0}};
     check_status(cnnbn_model_load("resnet20", &wish, &m), CNNBN_ERR_MODEL, "takes images (height, width, channels)");
@@ -272,9 +313,16 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments),        cmocka_unit_test(rules),  cmocka_unit_test(epsilon_must_be_positive),
-        cmocka_unit_test(shapes),           cmocka_unit_test(graphs), cmocka_unit_test(texts),
-        cmocka_unit_test(layers_of_images), cmocka_unit_test(keras),  cmocka_unit_test(names),
+        cmocka_unit_test(arguments),
+        cmocka_unit_test(rules),
+        cmocka_unit_test(epsilon_must_be_positive),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(graphs),
+        cmocka_unit_test(texts),
+        cmocka_unit_test(layers_of_images),
+        cmocka_unit_test(keras),
+        cmocka_unit_test(nested),
+        cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("model_refused", tests, NULL, NULL);
 }

@@ -70,6 +70,10 @@ CNNBN_API cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint 
 /* Reads only the model (model_config) of an .h5. */
 CNNBN_API cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out) CNNBN_MUST_CHECK;
 
+/* Reads what Keras' compile() was told (cnnbn_model_compiled): the training_config of an .h5, the config.json of a .keras. *out owned:
+ * cnnbn_free; NULL when there is none. */
+CNNBN_API cnnbn_status cnnbn_checkpoint_read_compiled(const char *path, char **out) CNNBN_MUST_CHECK;
+
 /* Reads weights into the arrays params[model->n_params] of a model known already, by position among the layers that have weights
  * (Keras' rule), from a whole model .h5 or a legacy weights-only .h5; shapes are checked and named. */
 CNNBN_API cnnbn_status cnnbn_checkpoint_read_weights(const char *path, const cnnbn_model *model,

@@ -183,6 +183,14 @@ CNNBN_API int cnnbn_model_n_outputs(const cnnbn_model *model);
 /* Names of the built-in models, NULL-ended, borrowed for ever. */
 CNNBN_API const char *const *cnnbn_model_builtin_names(void);
 
+/* The loss that Keras' compile() was given. */
+typedef struct cnnbn_compiled {
+    char loss[64]; /* its function's name with the short forms mse, mae, huber; "" when none was given */
+    double label_smoothing, delta; /* 0 and 1 when not given */
+} cnnbn_compiled;
+/* From the training_config of an .h5 or the config.json of a .keras. `from` is the file, for messages. */
+CNNBN_API cnnbn_status cnnbn_model_compiled(const char *json, const char *from, cnnbn_compiled *out) CNNBN_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

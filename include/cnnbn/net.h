@@ -106,6 +106,10 @@ typedef struct cnnbn_net_config {
 
 typedef struct cnnbn_net cnnbn_net;
 
+/* What makes a model's outputs last, but for Flatten and Reshape. */
+typedef enum cnnbn_net_end { CNNBN_END_LINEAR, CNNBN_END_SOFTMAX, CNNBN_END_SIGMOID, CNNBN_END_OTHER } cnnbn_net_end;
+CNNBN_API cnnbn_status cnnbn_net_model_end(const cnnbn_model *model, cnnbn_net_end *out) CNNBN_MUST_CHECK;
+
 /* Compiles. Collective when config->comm has several ranks (reduction buffers); equal configs on all. Memory is asked for here
  * and never in a step. Weights are zero: cnnbn_net_init or cnnbn_net_set_params follows. The model is borrowed while the net lives.
  * Errors: CNNBN_ERR_MODEL when the net cannot train this model (which layer and why); CNNBN_ERR_MEMORY. */

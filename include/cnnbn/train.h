@@ -63,7 +63,10 @@ typedef struct cnnbn_train_options {
     size_t lr_scale_batch; /* 0: lr as it is; else lr * global batch / this (Goyal et al. 2017) */
     cnnbn_plateau plateau; /* with a constant schedule only */
     cnnbn_early_stopping early_stopping;
-    double label_smoothing;
+    const char *loss; /* as cnnbn_loss_name has it; NULL: of the model's file, or what fits data and model */
+    int from_logits;
+    double label_smoothing, huber_delta; /* negative: of the model's file, or 0 and 1 */
+    const char *metrics;                 /* "accuracy,top-5,...", "none"; NULL: what fits the loss */
     cnnbn_augment augment;
     uint64_t seed;
     int shuffle, drop_last, validate;
@@ -80,7 +83,7 @@ typedef struct cnnbn_train_options {
     cnnbn_every_unit checkpoint_unit;
     int keep;
     int checkpoint_strict;       /* a checkpoint that cannot be written ends the run */
-    const char *checkpoint_best; /* "val_accuracy", "val_loss", "accuracy", "loss", or NULL */
+    const char *checkpoint_best; /* "loss", a metric, or one with val_; or NULL */
     const char *resume;          /* "auto", "none", or a file */
     const char *override;        /* comma-separated names of options that may differ on resume, or NULL */
     const char *log, *log_steps; /* CSV files or NULL */
@@ -111,6 +114,9 @@ typedef struct cnnbn_predictor_options {
     int threads, batch_size; /* 0: chosen */
     /* Input type, and normalisation where the checkpoint has none of its own (a plain Keras file); NULL: uint8 scaled by 1/255. */
     const cnnbn_dataset_info *data;
+    /* With `evaluates`, the data's y must fit. As in cnnbn_train_options; NULL: of the checkpoint. */
+    int evaluates;
+    const char *loss, *metrics;
 } cnnbn_predictor_options;
 /* Collective (all ranks read the file). *out owned: cnnbn_predictor_destroy. */
 CNNBN_API cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_options *options,
@@ -121,17 +127,21 @@ CNNBN_API const cnnbn_model *cnnbn_predictor_model(const cnnbn_predictor *predic
 CNNBN_API const cnnbn_checkpoint *cnnbn_predictor_checkpoint(const cnnbn_predictor *predictor);
 /* Class name, from the checkpoint; NULL when it has none. */
 CNNBN_API const char *cnnbn_predictor_class_name(const cnnbn_predictor *predictor, int c);
-/* Probabilities [n][classes] of n raw samples. Local. */
-CNNBN_API void cnnbn_predictor_run(cnnbn_predictor *predictor, size_t n, const void *const *images,
-                                   float *probabilities);
+/* The loss of the checkpoint, or what fits the model. */
+CNNBN_API cnnbn_loss_kind cnnbn_predictor_loss(const cnnbn_predictor *predictor);
+/* Outputs [n][outputs] of n raw samples: probabilities where the loss is a cross-entropy, else numbers. Local. */
+CNNBN_API void cnnbn_predictor_run(cnnbn_predictor *predictor, size_t n, const void *const *images, float *outputs);
 
 typedef struct cnnbn_evaluation {
     size_t n;
-    int n_classes;
-    double loss, accuracy;
-    int64_t *confusion; /* [true][predicted]; owned: cnnbn_free */
+    int n_classes; /* 0: no matrix; of one output 2 */
+    double loss;
+    int n_metrics;
+    double metrics[CNNBN_METRICS_MAX];
+    char names[CNNBN_METRICS_MAX][24];
+    int64_t *confusion; /* [true][predicted], where a sample has one class, else NULL; owned: cnnbn_free */
 } cnnbn_evaluation;
-/* Loss, accuracy and confusion matrix of a split, samples shared out over the ranks, every sample once. Collective, equal on all. */
+/* Loss, metrics and confusion matrix of a split, samples shared out over the ranks, every sample once. Collective, equal on all. */
 CNNBN_API cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *predictor, cnnbn_comm *comm, cnnbn_dataset *dataset,
                                                 cnnbn_split split, cnnbn_evaluation *out) CNNBN_MUST_CHECK;
 

@@ -61,9 +61,20 @@ static void print_head(const cnnbn_dataset_info *info)
     if (info->licence[0]) (void)printf("  licence   %s\n", info->licence);
 }
 
+static void print_targets(const cnnbn_dataset_info *info)
+{
+    (void)printf("  y         %d value%s a sample, from %.6g to %.6g\n", info->n_targets,
+                 info->n_targets == 1 ? "" : "s", (double)info->target_least, (double)info->target_most);
+    for (int k = 0; info->class_names && k < info->n_targets; k++) (void)printf("  %9d  %s\n", k, info->class_names[k]);
+}
+
 static cnnbn_status print_classes(cnnbn_dataset *dataset)
 {
     const cnnbn_dataset_info *info = cnnbn_dataset_get_info(dataset);
+    if (info->n_targets) {
+        print_targets(info);
+        return CNNBN_OK;
+    }
     size_t K = (size_t)info->n_classes;
     void *block = NULL;
     CNNBN_TRY(cnnbn_alloc_array(2 * K, sizeof(size_t), "class counts", &block));

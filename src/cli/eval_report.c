@@ -146,22 +146,34 @@ static void print_confusions(const eval_report *report)
     }
 }
 
-void eval_print(const eval_report *report, int show_matrix)
+static void print_by_class(const eval_report *report, int show_matrix)
 {
     const cnnbn_evaluation *e = report->result;
-    char shape[48], count[32];
     int64_t right = 0;
     for (int k = 0; k < e->n_classes; k++) right += e->confusion[(size_t)k * (size_t)e->n_classes + (size_t)k];
-    (void)printf("%s on %s: %s %s images %s\n\n", report->checkpoint, report->data->path, cli_thousands(e->n, count),
-                 report->split == CNNBN_TEST ? "test" : "training",
-                 cnnbn_shape_text(report->data->shape, shape, sizeof shape));
     print_classes(report);
     if (show_matrix || e->n_classes <= MATRIX_MOST)
         print_matrix(report);
     else
         print_confusions(report);
     (void)printf("\nmean loss %.15g; %" PRId64 " of %zu images right\n", e->loss, right, e->n);
-    (void)printf("accuracy: %.4f  loss: %.4f  (%zu images)\n", e->accuracy, e->loss, e->n);
+}
+
+void eval_print(const eval_report *report, int show_matrix)
+{
+    const cnnbn_evaluation *e = report->result;
+    char shape[48], count[32];
+    (void)printf("%s on %s: %s %s images %s\n\n", report->checkpoint, report->data->path, cli_thousands(e->n, count),
+                 report->split == CNNBN_TEST ? "test" : "training",
+                 cnnbn_shape_text(report->data->shape, shape, sizeof shape));
+    if (e->confusion)
+        print_by_class(report, show_matrix);
+    else
+        (void)printf("mean loss %.15g\n", e->loss);
+    if (!e->confusion || e->n_metrics > 1)
+        for (int m = 0; m < e->n_metrics; m++) (void)printf("%s %.15g\n", e->names[m], e->metrics[m]);
+    for (int m = 0; m < e->n_metrics; m++) (void)printf("%s: %.4f  ", e->names[m], e->metrics[m]);
+    (void)printf("loss: %.4f  (%zu images)\n", e->loss, e->n);
 }
 
 static void write_figure(FILE *out, double value)
@@ -176,6 +188,11 @@ void eval_write_csv(const eval_report *report, FILE *out)
 {
     const cnnbn_evaluation *e = report->result;
     size_t K = (size_t)e->n_classes;
+    if (!e->confusion) {
+        (void)fprintf(out, "figure,value\nloss,%.9g\n", e->loss);
+        for (int m = 0; m < e->n_metrics; m++) (void)fprintf(out, "%s,%.9g\n", e->names[m], e->metrics[m]);
+        return;
+    }
     (void)fputs("class,name,precision,recall,f1,support", out);
     for (size_t k = 0; k < K; k++) (void)fprintf(out, ",predicted_%zu", k);
     (void)fputc('\n', out);

@@ -14,11 +14,11 @@ typedef struct eval_report {
     const char **names; /* [n_classes], "" where there is none */
 } eval_report;
 
-/* To stdout; the matrix of more than 20 classes only when it is asked for, else the most frequent confusions. */
+/* To stdout; the classes one by one where a sample has one class. The matrix of more than 20 classes only when it is asked for, else the most frequent confusions. */
 void eval_print(const eval_report *report, int show_matrix);
 
 /* class,name,precision,recall,f1,support,predicted_0,...: a row a class. What is not defined (no image of a class, or none
- * taken for it) is empty. */
+ * taken for it) is empty. Without classes: figure,value. */
 void eval_write_csv(const eval_report *report, FILE *out);
 
 #endif

@@ -20,6 +20,8 @@ enum option_key {
     OPT_X_TEST,
     OPT_Y_TEST,
     OPT_SPLIT,
+    OPT_LOSS,
+    OPT_METRICS,
     OPT_BATCH_SIZE,
     OPT_THREADS,
     OPT_KERNELS,
@@ -34,6 +36,13 @@ static const struct argp_option options[] = {
     {"x-test", OPT_X_TEST, "PATH", 0, "", 0},
     {"y-test", OPT_Y_TEST, "PATH", 0, "", 0},
     {"split", OPT_SPLIT, "NAME", 0, "test or train (default test)", 0},
+    {"loss", OPT_LOSS, "NAME", 0,
+     "sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mse, mae, huber (default: that "
+     "of "
+     "the checkpoint, else what fits)",
+     0},
+    {"metrics", OPT_METRICS, "NAMES", 0,
+     "comma-separated: accuracy, top-K, binary_accuracy, auc, mae, mse; or none (default: those of the checkpoint)", 0},
     {"batch-size", OPT_BATCH_SIZE, "B", 0,
      "images that are computed and summed together; the loss's last digits depend on it, not on ranks or threads "
      "(default 32)",
@@ -47,7 +56,7 @@ static const struct argp_option options[] = {
 };
 
 typedef struct settings {
-    const char *checkpoint, *data, *kernels, *csv;
+    const char *checkpoint, *data, *kernels, *csv, *loss, *metrics;
     cnnbn_dataset_paths paths;
     cnnbn_split split;
     int batch_size, threads, confusion;
@@ -79,6 +88,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         cli_check(cli_word("--split", arg, splits, &word));
         s->split = (cnnbn_split)word;
         break;
+    case OPT_LOSS:
+        s->loss = arg;
+        break;
+    case OPT_METRICS:
+        s->metrics = arg;
+        break;
     case OPT_BATCH_SIZE:
         cli_check(cli_int("--batch-size", arg, 1, 1 << 16, &n));
         s->batch_size = (int)n;
@@ -109,7 +124,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-/* The names of the dataset, else those the checkpoint keeps. */
+/* The names of the dataset, else those the checkpoint keeps; y of values has names of columns, not of the classes of one. */
 static const char *class_name(const eval_report *r, int k)
 {
     if (r->data->class_names) return k < r->data->n_classes ? r->data->class_names[k] : "";
@@ -132,7 +147,7 @@ static cnnbn_status tell(const settings *s, eval_report *report)
 {
     void *memory;
     int K = report->result->n_classes;
-    CNNBN_TRY(cnnbn_alloc_array((size_t)K, sizeof(char *), "class names", &memory));
+    CNNBN_TRY(cnnbn_alloc_array((size_t)K + 1, sizeof(char *), "class names", &memory));
     report->names = memory;
     for (int k = 0; k < K; k++) report->names[k] = class_name(report, k);
     eval_print(report, s->confusion);
@@ -173,7 +188,10 @@ static cnnbn_status run(cnnbn_comm *comm, const settings *s)
                                    .threads = s->threads  ? s->threads
                                               : share > 0 ? share
                                                           : 1,
-                                   .batch_size = s->batch_size};
+                                   .batch_size = s->batch_size,
+                                   .evaluates = 1,
+                                   .loss = s->loss,
+                                   .metrics = s->metrics};
     if (status == CNNBN_OK) {
         how.data = cnnbn_dataset_get_info(dataset);
         status = cnnbn_predictor_create(comm, &how, &predictor);
@@ -190,11 +208,11 @@ int main(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "CHECKPOINT",
-        .doc =
-            "Loss and accuracy of a checkpoint or Keras .h5 on a dataset, precision, recall and F1 of each class, and "
-            "the confusion matrix. mpirun -np N cnnbn-eval ... shares the images out; the result is the same.\v"
-            "Exit codes: 0 done; 1 wrong usage; 2 bad checkpoint, data or options; 3 run-time failure; 4 loss not "
-            "finite.",
+        .doc = "Loss and metrics of a checkpoint or Keras .h5 on a dataset; where a sample has one class, precision, "
+               "recall and F1 of each class, and the confusion matrix. mpirun -np N cnnbn-eval ... shares the images "
+               "out; the result is the same.\v"
+               "Exit codes: 0 done; 1 wrong usage; 2 bad checkpoint, data or options; 3 run-time failure; 4 loss not "
+               "finite.",
     };
     cli_start("cnnbn-eval");
     cli_set_parting(cli_part_by_mpi);

@@ -28,7 +28,7 @@ enum option_key {
 
 static const struct argp_option options[] = {
     {"top", OPT_TOP, "K", 0, "the K most probable classes (default 1)", 1},
-    {"csv", OPT_CSV, NULL, 0, "print CSV: input,class,name,probability, with a header row", 0},
+    {"csv", OPT_CSV, NULL, 0, "print CSV: input,class,name,probability, or input,value_0,..., with a header row", 0},
     {NULL, 0, NULL, 0, "Image files (resized; made grey or RGB as the model wants):", 2},
     {"invert", OPT_INVERT, NULL, 0,
      "dark on light becomes light on dark: MNIST and its kin are white on black, scans are not", 0},
@@ -57,7 +57,7 @@ typedef struct settings {
     cnnbn_split split;
     int invert, batch_size, threads;
     size_t first, count; /* count 0: all */
-    int n_unreadable;
+    int n_unreadable, has_header;
 } settings;
 
 static long long get_int(const char *option, const char *text, long long least, long long most)
@@ -179,7 +179,7 @@ static cnnbn_status batch_allocate(batch *b)
 }
 
 /* data: of the dataset that the images come from; NULL for image files. Closed by batch_close, after a failure too. */
-static cnnbn_status batch_open(batch *b, const settings *s, const cnnbn_dataset_info *data)
+static cnnbn_status batch_open(batch *b, settings *s, const cnnbn_dataset_info *data)
 {
     int threads = s->threads ? s->threads : cnnbn_cpu_cores_allowed();
     cnnbn_predictor_options how = {.checkpoint = s->checkpoint,
@@ -194,9 +194,16 @@ static cnnbn_status batch_open(batch *b, const settings *s, const cnnbn_dataset_
     b->n_classes = cnnbn_model_n_outputs(model);
     b->room = s->batch_size * threads; /* each thread has one batch to do */
     b->sample_bytes = data ? data->sample_bytes : cnnbn_shape_count(model->input);
+    if (s->format.top > 0 && !predict_is_class(b->predictor))
+        return cnnbn_error(CNNBN_ERR_OPTION, "--top %d: %s gives values (its loss is %s), not one class of several",
+                           s->format.top, s->checkpoint, cnnbn_loss_name(cnnbn_predictor_loss(b->predictor)));
     if (s->format.top > b->n_classes)
         return cnnbn_error(CNNBN_ERR_OPTION, "--top: %d is out of range; the model has %d classes", s->format.top,
                            b->n_classes);
+    if (s->format.top == 0) s->format.top = 1;
+    if (s->format.top == 0 && predict_is_class(b->predictor)) s->format.top = 1;
+    if (!s->has_header) predict_print_header(&s->format, b->predictor);
+    s->has_header = 1;
     return batch_allocate(b);
 }
 
@@ -316,7 +323,7 @@ static cnnbn_status find_range(const settings *s, const cnnbn_dataset_info *info
     return CNNBN_OK;
 }
 
-static cnnbn_status predict_dataset(const settings *s, const char *path)
+static cnnbn_status predict_dataset(settings *s, const char *path)
 {
     cnnbn_dataset *dataset;
     size_t last = 0;
@@ -347,7 +354,6 @@ static cnnbn_status run(settings *s)
 {
     batch images;
     memset(&images, 0, sizeof images);
-    predict_print_header(&s->format);
     cnnbn_status status = CNNBN_OK;
     for (int i = 0; i < s->n_inputs && status == CNNBN_OK; i++) {
         if (is_hdf5(s->inputs[i])) {
@@ -371,13 +377,14 @@ int main(int argc, char **argv)
         .parser = parse,
         .args_doc = "CHECKPOINT INPUT...",
         .doc =
-            "Classes of images, a line each: file or number, class, its name, probability. Inputs are PNG and JPEG "
-            "files, or HDF5 datasets.\v"
+            "Classes of images, a line each: file or number, class, its name, probability; or the model's values, "
+            "where its "
+            "loss is not that of one class a sample. Inputs are PNG and JPEG files, or HDF5 datasets.\v"
             "Exit codes: 0 done; 1 wrong usage; 2 bad checkpoint, data or options, or an image that could not be read "
             "(the others are predicted all the same); 3 run-time failure.",
     };
     cli_start("cnnbn-predict");
-    settings s = {.format = {.top = 1}, .split = CNNBN_TEST, .batch_size = 32};
+    settings s = {.split = CNNBN_TEST, .batch_size = 32};
     cli_parse(&argp, 0, argc, argv, &s);
     if (!cli_speaks()) return 0;
     int code = cli_finish(run(&s));

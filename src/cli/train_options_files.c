@@ -28,7 +28,7 @@ static const struct argp_option options[] = {
     {"checkpoint-dir", OPT_CHECKPOINT_DIR, "DIR", 0, "keep checkpoints (Keras .h5) here, and go on from the newest", 0},
     {"checkpoint-every", OPT_CHECKPOINT_EVERY, "N", 0, "1e epochs, 500s steps, 10min minutes (default 1e)", 0},
     {"checkpoint-best", OPT_CHECKPOINT_BEST, "METRIC", 0,
-     "also keep best.h5 by val_accuracy, val_loss, accuracy or loss", 0},
+     "also keep best.h5 by loss or a metric of the run, or by val_loss, val_accuracy, ...", 0},
     {"checkpoint-strict", OPT_CHECKPOINT_STRICT, NULL, 0,
      "end when a checkpoint cannot be written (default: say so and go on)", 0},
     {"keep", OPT_KEEP, "K", 0, "newest checkpoints kept (default 3)", 0},
@@ -36,7 +36,7 @@ static const struct argp_option options[] = {
      "auto: the newest good one in the folder; none; or a file (default auto with --checkpoint-dir)", 0},
     {"override", OPT_OVERRIDE, "NAMES", 0, "options, comma-separated, that may differ from the checkpoint's", 0},
     {"log", OPT_LOG, "FILE.csv", 0, "a row an epoch", 0},
-    {"log-steps", OPT_LOG_STEPS, "FILE.csv", 0, "a row a step: loss and accuracy of its batch before the update", 0},
+    {"log-steps", OPT_LOG_STEPS, "FILE.csv", 0, "a row a step: loss and metrics of its batch before the update", 0},
 
     {NULL, 0, NULL, 0, "Output:", 60},
     {"quiet", OPT_QUIET, NULL, 0, "print nothing but warnings and errors", 0},
@@ -78,7 +78,6 @@ static cnnbn_status parse_every(const char *text, cnnbn_train_options *o)
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    static const char *const metrics[] = {"val_accuracy", "val_loss", "accuracy", "loss", NULL};
     static const char *const kinds[] = {"auto", "lines", "bar", NULL};
     cnnbn_train_options *o = &((train_settings *)state->input)->opt;
     switch (key) {
@@ -89,7 +88,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         cli_check(parse_every(arg, o));
         break;
     case OPT_CHECKPOINT_BEST:
-        o->checkpoint_best = metrics[train_word("--checkpoint-best", arg, metrics)];
+        o->checkpoint_best = arg;
         break;
     case OPT_CHECKPOINT_STRICT:
         o->checkpoint_strict = 1;

@@ -14,7 +14,11 @@ enum option_key {
     OPT_CLIP_VALUE,
     OPT_CLIP_NORM,
     OPT_GLOBAL_CLIP_NORM,
+    OPT_LOSS,
+    OPT_FROM_LOGITS,
     OPT_LABEL_SMOOTHING,
+    OPT_HUBER_DELTA,
+    OPT_METRICS,
     OPT_BN,
     OPT_SEED,
     OPT_NO_SHUFFLE,
@@ -36,7 +40,17 @@ static const struct argp_option options[] = {
     {"clip-value", OPT_CLIP_VALUE, "X", 0, "clip each gradient to [-X, X]", 0},
     {"clip-norm", OPT_CLIP_NORM, "X", 0, "clip the norm of each weight's gradient", 0},
     {"global-clip-norm", OPT_GLOBAL_CLIP_NORM, "X", 0, "clip the norm of the whole gradient", 0},
+    {"loss", OPT_LOSS, "NAME", 0,
+     "sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mse, mae, huber (default: that "
+     "of "
+     "the model's file, else what fits the data and the model's last activation)",
+     0},
+    {"from-logits", OPT_FROM_LOGITS, NULL, 0,
+     "the model's outputs are the logits of a cross-entropy: refused where they are not", 0},
     {"label-smoothing", OPT_LABEL_SMOOTHING, "X", 0, "0 <= X < 1 (default 0)", 0},
+    {"huber-delta", OPT_HUBER_DELTA, "X", 0, "where huber changes from a square to a line (default 1)", 0},
+    {"metrics", OPT_METRICS, "NAMES", 0,
+     "comma-separated: accuracy, top-K, binary_accuracy, auc, mae, mse; or none (default: one that fits the loss)", 0},
     {"bn", OPT_BN, "MODE", 0, "sync: statistics of the global batch; local: of each rank's images (default sync)", 0},
     {"seed", OPT_SEED, "N", 0, "order, initial weights, dropout, augmentation (default 0)", 0},
     {"no-shuffle", OPT_NO_SHUFFLE, NULL, 0, "samples in the order of the file", 0},
@@ -101,6 +115,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_GLOBAL_CLIP_NORM:
         set_clip(s, CNNBN_CLIP_GLOBAL_NORM, "--global-clip-norm", arg);
+        break;
+    case OPT_LOSS:
+        o->loss = arg;
+        break;
+    case OPT_FROM_LOGITS:
+        o->from_logits = 1;
+        break;
+    case OPT_HUBER_DELTA:
+        o->huber_delta = train_real("--huber-delta", arg, 1e-6, 1e30);
+        break;
+    case OPT_METRICS:
+        o->metrics = arg;
         break;
     case OPT_LABEL_SMOOTHING:
         o->label_smoothing = train_real("--label-smoothing", arg, 0, 0.999999);

@@ -61,13 +61,13 @@ static const struct argp_option options[] = {
     {"plateau-min-delta", OPT_PLATEAU_MIN_DELTA, "X", 0, "better means by more than X (default 0.0001)", 0},
     {"plateau-cooldown", OPT_PLATEAU_COOLDOWN, "EPOCHS", 0, "not looked at after a change (default 0)", 0},
     {"plateau-min-lr", OPT_PLATEAU_MIN_LR, "X", 0, "least rate (default 0)", 0},
-    {"plateau-monitor", OPT_PLATEAU_MONITOR, "METRIC", 0, "val_loss, val_accuracy, loss, accuracy (default val_loss)",
-     0},
+    {"plateau-monitor", OPT_PLATEAU_MONITOR, "METRIC", 0,
+     "loss, a metric of the run, or one with val_ (default val_loss)", 0},
     {"early-stopping", OPT_EARLY_STOPPING, "EPOCHS", 0,
      "end the run when an epoch's figure stays no better for so long", 0},
     {"early-stopping-min-delta", OPT_EARLY_STOPPING_MIN_DELTA, "X", 0, "better means by more than X (default 0)", 0},
     {"early-stopping-monitor", OPT_EARLY_STOPPING_MONITOR, "METRIC", 0,
-     "val_loss, val_accuracy, loss, accuracy (default val_loss)", 0},
+     "loss, a metric of the run, or one with val_ (default val_loss)", 0},
     {"restore-best", OPT_RESTORE_BEST, NULL, 0, "with --early-stopping: the run ends with the weights of best.h5", 0},
     {0},
 };
@@ -104,12 +104,6 @@ static void get_milestones(const char *text, cnnbn_schedule *s)
                           CNNBN_MILESTONES_MAX));
 }
 
-static const char *get_metric(const char *option, const char *text)
-{
-    static const char *const metrics[] = {"val_loss", "val_accuracy", "loss", "accuracy", NULL};
-    return metrics[train_word(option, text, metrics)];
-}
-
 static error_t parse_plateau(int key, char *arg, cnnbn_plateau *p)
 {
     switch (key) {
@@ -129,7 +123,7 @@ static error_t parse_plateau(int key, char *arg, cnnbn_plateau *p)
         p->min_lr = train_real("--plateau-min-lr", arg, 0, 1e6);
         break;
     case OPT_PLATEAU_MONITOR:
-        p->monitor = get_metric("--plateau-monitor", arg);
+        p->monitor = arg;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -148,7 +142,7 @@ static error_t parse_stopping(int key, char *arg, cnnbn_early_stopping *e)
         e->min_delta = train_real("--early-stopping-min-delta", arg, 0, 1e9);
         break;
     case OPT_EARLY_STOPPING_MONITOR:
-        e->monitor = get_metric("--early-stopping-monitor", arg);
+        e->monitor = arg;
         break;
     case OPT_RESTORE_BEST:
         e->restore_best = 1;

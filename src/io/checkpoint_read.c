@@ -268,6 +268,19 @@ cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out)
     return status;
 }
 
+cnnbn_status cnnbn_checkpoint_read_compiled(const char *path, char **out)
+{
+    if (cnnbn__keras_is_zip(path)) return cnnbn__keras_read_compiled(path, out);
+    *out = NULL;
+    cnnbn__h5_scope scope;
+    cnnbn__h5_enter(&scope);
+    cnnbn__h5_file file;
+    cnnbn_status status = open_checked(&scope, path, &file);
+    if (status == CNNBN_OK) status = cnnbn__h5_read_text(&file, file.id, "training_config", "/", out);
+    cnnbn__h5_leave(&scope);
+    return status;
+}
+
 cnnbn_status cnnbn_checkpoint_read_weights(const char *path, const cnnbn_model *model, float *const *params)
 {
     cnnbn__weight_place *places = NULL;

@@ -49,15 +49,13 @@ static cnnbn_status check_label_shape(const cnnbn__h5_file *file, const cnnbn__h
 {
     char text[200];
     (void)cnnbn__h5_array_text(y, text, sizeof text);
-    if (y->rank == 2 && y->dim[1] > 1 && y->dim[0] == n)
-        return cnnbn_error(file->bad,
-                           "%s: %s is %s, which looks one-hot; expected class numbers (N,): store y.argmax(axis=1)",
-                           file->path, shown, text);
     if (y->kind != H5T_INTEGER)
-        return cnnbn_error(file->bad, "%s: %s is %s, expected integers: store y.astype('int64')", file->path, shown,
-                           text);
+        return cnnbn_error(file->bad,
+                           "%s: %s is %s, expected class numbers (integers) or values (integers or floats, (N, K)): "
+                           "store y.astype('int64')",
+                           file->path, shown, text);
     if (!(y->rank == 1 || (y->rank == 2 && y->dim[1] == 1)))
-        return cnnbn_error(file->bad, "%s: %s is %s, expected (N,) or (N, 1)", file->path, shown, text);
+        return cnnbn_error(file->bad, "%s: %s is %s, expected (N,) or (N, K)", file->path, shown, text);
     if (y->dim[0] != n)
         return cnnbn_error(file->bad, "%s: %s has %zu samples and %s has %zu labels, expected as many", file->path,
                            x_shown, n, shown, y->dim[0]);
@@ -144,7 +142,10 @@ static cnnbn_status open_split(cnnbn_dataset *dataset, cnnbn__h5_scope *scope, c
     if (!has_y) return missing(file, y_name);
     CNNBN_TRY(open_images(dataset, scope, file, split, x_name));
     cnnbn__h5_array y;
+    CNNBN_TRY(cnnbn_strdup(y_name, &dataset->split[split].targets_shown));
     CNNBN_TRY(cnnbn__h5_open_array(scope, file, file->id, y_name, y_name, &y));
+    if (cnnbn__dataset_is_values(&y) || (split == CNNBN_TEST && dataset->info.n_targets))
+        return cnnbn__dataset_open_targets(dataset, scope, file, split, &y, y_name);
     CNNBN_TRY(check_label_shape(file, &y, y_name, dataset->info.n[split], x_name));
     return read_labels(file, &y, y_name, dataset->class_names ? dataset->info.n_classes : 0,
                        &dataset->split[split].labels, greatest);
@@ -212,8 +213,9 @@ static cnnbn_status fill(cnnbn_dataset *dataset, cnnbn__h5_scope *scope, const c
 
     cnnbn_dataset_info *info = &dataset->info;
     info->path = dataset->path;
-    if (!dataset->class_names) info->n_classes = (int)greatest + 1;
+    if (!dataset->class_names) info->n_classes = info->n_targets ? info->n_targets : (int)greatest + 1;
     info->class_names = (const char *const *)dataset->class_names;
+    info->y_name = dataset->split[CNNBN_TRAIN].targets_shown;
     info->mean = dataset->mean;
     info->std = dataset->std;
     info->source = dataset->source ? dataset->source : "";
@@ -231,7 +233,7 @@ cnnbn_status cnnbn_dataset_open(const char *path, const cnnbn_dataset_paths *pat
     CNNBN_TRY(cnnbn_alloc(sizeof(cnnbn_dataset), "a dataset", &block));
     cnnbn_dataset *dataset = block;
     dataset->file = H5I_INVALID_HID;
-    for (int s = 0; s < CNNBN_SPLITS; s++) dataset->split[s].images = H5I_INVALID_HID;
+    for (int s = 0; s < CNNBN_SPLITS; s++) dataset->split[s].images = dataset->split[s].targets = H5I_INVALID_HID;
 
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
@@ -251,10 +253,14 @@ void cnnbn_dataset_close(cnnbn_dataset *dataset)
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     (void)cnnbn__h5_own(&scope, dataset->file);
-    for (int s = 0; s < CNNBN_SPLITS; s++) (void)cnnbn__h5_own(&scope, dataset->split[s].images);
+    for (int s = 0; s < CNNBN_SPLITS; s++) {
+        (void)cnnbn__h5_own(&scope, dataset->split[s].images);
+        (void)cnnbn__h5_own(&scope, dataset->split[s].targets);
+    }
     cnnbn__h5_leave(&scope);
     for (int s = 0; s < CNNBN_SPLITS; s++) {
         cnnbn_free(dataset->split[s].shown);
+        cnnbn_free(dataset->split[s].targets_shown);
         cnnbn_free(dataset->split[s].labels);
     }
     cnnbn_free(dataset->class_names);

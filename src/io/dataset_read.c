@@ -48,14 +48,35 @@ cnnbn_status cnnbn_dataset_read(cnnbn_dataset *dataset, cnnbn_split split, size_
 }
 
 /* Images enough to tell two datasets apart at the price of a few reads. */
-enum { DIGEST_IMAGES = 32 };
+enum { DIGEST_IMAGES = 32, DIGEST_BYTES = 4 << 20 };
+
+/* Values by blocks of fixed size: they may be more than is wanted in memory. */
+static cnnbn_status digest_targets(cnnbn_dataset *dataset, cnnbn_split split, cnnbn_digest *digest)
+{
+    size_t n = dataset->info.n[split], K = (size_t)dataset->info.n_targets;
+    size_t block = (size_t)DIGEST_BYTES / (K * sizeof(float));
+    void *values;
+    if (block == 0) block = 1;
+    CNNBN_TRY(cnnbn_alloc_array(block * K, sizeof(float), "values of y", &values));
+    cnnbn_status status = CNNBN_OK;
+    for (size_t i = 0; i < n && status == CNNBN_OK; i += block) {
+        size_t count = n - i < block ? n - i : block;
+        status = cnnbn_dataset_read_targets(dataset, split, i, count, values);
+        if (status == CNNBN_OK) cnnbn_digest_add(digest, values, count * K * sizeof(float));
+    }
+    cnnbn_free(values);
+    return status;
+}
 
 static cnnbn_status digest_split(cnnbn_dataset *dataset, cnnbn_split split, cnnbn_digest *digest, void *image)
 {
     size_t n = dataset->info.n[split];
     uint64_t count = n;
     cnnbn_digest_add(digest, &count, sizeof count);
-    if (n) cnnbn_digest_add(digest, dataset->split[split].labels, n * sizeof(int32_t));
+    if (dataset->info.n_targets)
+        CNNBN_TRY(digest_targets(dataset, split, digest));
+    else if (n)
+        cnnbn_digest_add(digest, dataset->split[split].labels, n * sizeof(int32_t));
     size_t n_images = n < DIGEST_IMAGES ? n : DIGEST_IMAGES;
     for (size_t i = 0; i < n_images; i++) {
         /* the first and the last, and evenly between */
@@ -82,6 +103,7 @@ cnnbn_status cnnbn_dataset_digest(cnnbn_dataset *dataset, char text[CNNBN_DIGEST
                         info->is_u8,        info->n_classes,    info->mean != NULL};
     size_t statistic_bytes = (size_t)info->shape.dim[2] * sizeof(float);
     cnnbn_digest_add(digest, facts, sizeof facts);
+    if (info->n_targets) cnnbn_digest_add_text(digest, "values"); /* the digest of class numbers is as it always was */
     if (info->mean) cnnbn_digest_add(digest, info->mean, statistic_bytes);
     if (info->mean) cnnbn_digest_add(digest, info->std, statistic_bytes);
     status = digest_split(dataset, CNNBN_TRAIN, digest, image);

@@ -47,6 +47,9 @@ static cnnbn_status subset_of(window *w, const cnnbn_import_options *options)
     if (info->mean || info->std)
         return cnnbn_error(CNNBN_ERR_DATA,
                            "%s: has mean and std, which would be lost; only datasets without can be split", info->path);
+    if (info->n_targets)
+        return cnnbn_error(CNNBN_ERR_DATA, "%s: %s holds values; only datasets with class numbers can be split",
+                           info->path, info->y_name);
     size_t chunk = info->chunk_samples ? info->chunk_samples : 1;
     size_t chunks = chunk * info->sample_bytes < window_bytes ? window_bytes / (chunk * info->sample_bytes) : 1;
     size_t most = info->n[0] > info->n[1] ? info->n[0] : info->n[1];

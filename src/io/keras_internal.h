@@ -62,6 +62,7 @@ cnnbn_status cnnbn__h5_take_image(hid_t file, const char *path, void **out, size
 
 cnnbn_status cnnbn__keras_read(const char *path, cnnbn_checkpoint *checkpoint) CNNBN_MUST_CHECK;
 cnnbn_status cnnbn__keras_read_model(const char *path, cnnbn_model **out) CNNBN_MUST_CHECK;
+cnnbn_status cnnbn__keras_read_compiled(const char *path, char **out) CNNBN_MUST_CHECK; /* config.json; owned */
 cnnbn_status cnnbn__keras_read_weights(const char *path, const cnnbn_model *model,
                                        float *const *params) CNNBN_MUST_CHECK;
 

@@ -31,6 +31,15 @@ static cnnbn_status read_version(cnnbn__keras_zip *zip, char version[32])
     return CNNBN_OK;
 }
 
+static cnnbn_status read_config_text(cnnbn__keras_zip *zip, const char *path, void **config, size_t *bytes)
+{
+    CNNBN_TRY(cnnbn__keras_zip_read(zip, "config.json", CONFIG_MAX - 64, 0, config, bytes));
+    if (!memchr(*config, '\0', *bytes)) return CNNBN_OK;
+    cnnbn_free(*config);
+    *config = NULL;
+    return cnnbn_error(CNNBN_ERR_CHECKPOINT, "%s: config.json holds a NUL: damaged", path);
+}
+
 static cnnbn_status read_config(cnnbn__keras_zip *zip, const char *path, cnnbn_model **out)
 {
     char version[32];
@@ -38,11 +47,7 @@ static cnnbn_status read_config(cnnbn__keras_zip *zip, const char *path, cnnbn_m
     size_t bytes;
     *out = NULL;
     CNNBN_TRY(read_version(zip, version));
-    CNNBN_TRY(cnnbn__keras_zip_read(zip, "config.json", CONFIG_MAX - 64, 0, &config, &bytes));
-    if (memchr(config, '\0', bytes)) {
-        cnnbn_free(config);
-        return cnnbn_error(CNNBN_ERR_CHECKPOINT, "%s: config.json holds a NUL: damaged", path);
-    }
+    CNNBN_TRY(read_config_text(zip, path, &config, &bytes));
     const char *first = config;
     first += strspn(first, " \t\r\n");
     cnnbn_status status = CNNBN_OK;
@@ -84,6 +89,19 @@ cnnbn_status cnnbn__keras_read_model(const char *path, cnnbn_model **out)
     CNNBN_TRY(cnnbn__keras_zip_open(path, &zip));
     cnnbn_status status = read_config(zip, path, out);
     cnnbn__keras_zip_close(zip);
+    return status;
+}
+
+cnnbn_status cnnbn__keras_read_compiled(const char *path, char **out)
+{
+    cnnbn__keras_zip *zip;
+    void *config = NULL;
+    size_t bytes;
+    *out = NULL;
+    CNNBN_TRY(cnnbn__keras_zip_open(path, &zip));
+    cnnbn_status status = read_config_text(zip, path, &config, &bytes);
+    cnnbn__keras_zip_close(zip);
+    *out = config;
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* The loss and the metrics: which value they read, which kernels make them, where their sums stand. */
 #include <string.h>
 
+#include "cnnbn/memory.h"
 #include "ir.h"
 
 static const char *const loss_names[] = {
@@ -33,6 +34,25 @@ static const op *maker_of(const cnnbn_net *net)
     const op *o = &net->ops[net->graph_values[net->output_value].producer];
     while (o->kind == OP_RESHAPE) o = &net->ops[net->graph_values[o->in[0]].producer];
     return o;
+}
+
+cnnbn_status cnnbn_net_model_end(const cnnbn_model *model, cnnbn_net_end *out)
+{
+    void *memory;
+    *out = CNNBN_END_OTHER;
+    CNNBN_TRY(cnnbn_alloc(sizeof(cnnbn_net), "a net", &memory));
+    cnnbn_net *net = memory;
+    net->model = model;
+    cnnbn_status status = cnnbn__net_build(net);
+    if (status == CNNBN_OK) {
+        const op *last = maker_of(net);
+        *out = last->kind == OP_SOFTMAX ? CNNBN_END_SOFTMAX
+               : is_sigmoid(last)       ? CNNBN_END_SIGMOID
+               : last->kind == OP_ACT   ? CNNBN_END_OTHER
+                                        : CNNBN_END_LINEAR;
+    }
+    cnnbn_net_destroy(net);
+    return status;
 }
 
 static void read_logits(cnnbn_net *net, const op *last)

@@ -231,6 +231,7 @@ static cnnbn_status create(cnnbn_net *net)
     CNNBN_TRY(plan_rank(net));
     CNNBN_TRY(copy_input_affine(net));
     CNNBN_TRY(cnnbn__net_build(net));
+    CNNBN_TRY(cnnbn__net_find_loss(net));
     CNNBN_TRY(cnnbn__net_alloc_params(net)); /* knows from the batch norms which gradients are summed already */
     CNNBN_TRY(cnnbn__rules_alloc(net));
     cnnbn__net_fuse(net);

@@ -10,7 +10,8 @@ enum { AHEAD = 3 }; /* batches asked for and not yet replaced: two ahead and the
 typedef struct batch_list {
     size_t n;
     uint64_t *ids;
-    int32_t *labels;
+    int32_t *labels;    /* or: */
+    const float **rows; /* of values */
     const void **images;
 } batch_list;
 
@@ -18,8 +19,9 @@ struct feed {
     cnnbn_dataset *dataset;
     cnnbn_split split;
     size_t sample_bytes;
-    cnnbn_shared *shared;
+    cnnbn_shared *shared, *shared_values; /* images; y where it holds values */
     const char *data;
+    size_t n_targets;
     cnnbn_stream *stream;
     void *blank; /* stands for images that could not be read */
     batch_list lists[AHEAD];
@@ -51,14 +53,38 @@ static cnnbn_status load_shared(feed *f, cnnbn_comm *comm, size_t bytes, size_t 
     return cnnbn_shared_fence(f->shared);
 }
 
+/* Values of y, a block of samples at a time; one copy a node whether images are streamed or not. */
+static cnnbn_status read_values(feed *f, size_t n)
+{
+    const size_t piece_bytes = (size_t)16 << 20;
+    size_t piece = piece_bytes / (f->n_targets * sizeof(float)) ? piece_bytes / (f->n_targets * sizeof(float)) : 1;
+    float *to = cnnbn_shared_data(f->shared_values);
+    for (size_t i = 0; i < n; i += piece)
+        CNNBN_TRY(
+            cnnbn_dataset_read_targets(f->dataset, f->split, i, n - i < piece ? n - i : piece, to + i * f->n_targets));
+    return CNNBN_OK;
+}
+
+static cnnbn_status load_values(feed *f, cnnbn_comm *comm, size_t n)
+{
+    if (!f->n_targets) return CNNBN_OK;
+    CNNBN_TRY(cnnbn_shared_create(comm, n * f->n_targets * sizeof(float), &f->shared_values));
+    cnnbn_status status = cnnbn_comm_node_rank(comm) == 0 ? read_values(f, n) : CNNBN_OK;
+    status = cnnbn_comm_agree(comm, status);
+    return status != CNNBN_OK ? status : cnnbn_shared_fence(f->shared_values);
+}
+
 static cnnbn_status alloc_lists(feed *f, size_t max_batch)
 {
     void *memory;
     for (int i = 0; i < AHEAD; i++) {
         CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(uint64_t), "sample numbers of a batch", &memory));
         f->lists[i].ids = memory;
-        CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(int32_t), "labels of a batch", &memory));
-        f->lists[i].labels = memory;
+        CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(void *), "targets of a batch", &memory));
+        if (f->n_targets)
+            f->lists[i].rows = memory;
+        else
+            f->lists[i].labels = memory;
         CNNBN_TRY(cnnbn_alloc_array(max_batch, sizeof(void *), "images of a batch", &memory));
         f->lists[i].images = memory;
     }
@@ -78,10 +104,12 @@ cnnbn_status feed_create(cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split s
         f->dataset = dataset;
         f->split = split;
         f->sample_bytes = info->sample_bytes;
+        f->n_targets = (size_t)info->n_targets;
         status = alloc_lists(f, (size_t)max_batch + 1);
         if (status == CNNBN_OK) status = cnnbn_alloc(f->sample_bytes, "a blank image", &f->blank);
     }
     status = cnnbn_comm_agree(comm, status);
+    if (status == CNNBN_OK) status = load_values(f, comm, n);
     if (status == CNNBN_OK && bytes <= memory_bytes) {
         status = load_shared(f, comm, bytes, n, w);
     } else if (status == CNNBN_OK) {
@@ -101,10 +129,12 @@ void feed_destroy(feed *f)
     if (!f) return;
     cnnbn_stream_close(f->stream);
     cnnbn_shared_destroy(f->shared);
+    cnnbn_shared_destroy(f->shared_values);
     cnnbn_free(f->blank);
     for (int i = 0; i < AHEAD; i++) {
         cnnbn_free(f->lists[i].ids);
         cnnbn_free(f->lists[i].labels);
+        cnnbn_free((void *)f->lists[i].rows);
         cnnbn_free((void *)f->lists[i].images);
     }
     cnnbn_free(f);
@@ -119,23 +149,27 @@ cnnbn_status feed_ask(feed *f, const uint32_t *ids, size_t n)
 {
     batch_list *list = &f->lists[(f->head + f->n_waiting) % AHEAD];
     const int32_t *labels = cnnbn_dataset_labels(f->dataset, f->split);
+    const float *values = f->shared_values ? cnnbn_shared_data(f->shared_values) : NULL;
     list->n = n;
     for (size_t i = 0; i < n; i++) {
         list->ids[i] = ids[i];
-        list->labels[i] = labels[ids[i]];
+        if (values)
+            list->rows[i] = values + (size_t)ids[i] * f->n_targets;
+        else
+            list->labels[i] = labels[ids[i]];
         list->images[i] = f->data ? f->data + (size_t)ids[i] * f->sample_bytes : NULL;
     }
     f->n_waiting++;
     return f->stream ? cnnbn_stream_ask(f->stream, list->ids, (int)n) : CNNBN_OK;
 }
 
-cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labels, const uint64_t **ids, size_t *n)
+cnnbn_status feed_take(feed *f, const void *const **images, cnnbn_targets *targets, const uint64_t **ids, size_t *n)
 {
     batch_list *list = &f->lists[f->head];
     f->head = (f->head + 1) % AHEAD;
     f->n_waiting--;
     *images = list->images;
-    *labels = list->labels;
+    *targets = (cnnbn_targets){list->labels, list->rows};
     *ids = list->ids;
     *n = list->n;
     if (!f->stream) return CNNBN_OK;
@@ -149,8 +183,8 @@ cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labe
 void feed_forget(feed *f)
 {
     const void *const *images;
-    const int32_t *labels;
+    cnnbn_targets targets;
     const uint64_t *ids;
     size_t n;
-    while (f->n_waiting > 0) (void)(feed_take(f, &images, &labels, &ids, &n) == CNNBN_OK);
+    while (f->n_waiting > 0) (void)(feed_take(f, &images, &targets, &ids, &n) == CNNBN_OK);
 }

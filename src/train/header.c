@@ -47,8 +47,11 @@ static void print_data(const trainer *t, FILE *out)
 {
     const cnnbn_dataset_info *d = t->info;
     char shape[64];
-    (void)fprintf(out, "data      %s: %zu train + %zu test images %s, %s, %d classes\n", d->path, d->n[0], d->n[1],
-                  cnnbn_shape_text(d->shape, shape, sizeof shape), d->is_u8 ? "uint8" : "float32", d->n_classes);
+    (void)fprintf(out, "data      %s: %zu train + %zu test images %s, %s, %d %s\n", d->path, d->n[0], d->n[1],
+                  cnnbn_shape_text(d->shape, shape, sizeof shape), d->is_u8 ? "uint8" : "float32", d->n_classes,
+                  !d->n_targets      ? "classes"
+                  : d->n_targets > 1 ? "values a sample"
+                                     : "value a sample");
     double mb = (double)((d->n[0] + d->n[1]) * d->sample_bytes) / (1 << 20);
     (void)fprintf(out, "          %s%s; %s\n", d->is_u8 ? "scaled by 1/255" : "taken as they are",
                   d->mean || d->std ? ", then (x - mean)/std by the file's attributes" : "",
@@ -109,12 +112,25 @@ static void print_augmentation(const trainer *t, FILE *out)
     if (*comma == ',') (void)fprintf(out, "\n");
 }
 
+static void print_objective(const trainer *t, FILE *out)
+{
+    const objective *o = &t->aim;
+    char metrics[256];
+    objective_metrics_text(o, metrics, sizeof metrics);
+    (void)fprintf(out, "loss      %s", cnnbn_loss_name(o->loss));
+    if (o->end == CNNBN_END_LINEAR && o->loss <= CNNBN_LOSS_BINARY_CROSSENTROPY) (void)fprintf(out, " from logits");
+    if (o->label_smoothing > 0) (void)fprintf(out, ", label smoothing %g", o->label_smoothing);
+    if (o->loss == CNNBN_LOSS_HUBER) (void)fprintf(out, ", delta %g", o->huber_delta);
+    (void)fprintf(out, "; metrics %s\n", metrics);
+}
+
 void header_print(const trainer *t, FILE *out)
 {
     (void)fprintf(out, "cnnbn %s\n", CNNBN_VERSION);
     print_ranks(t, out);
     print_order(t, out);
     print_data(t, out);
+    print_objective(t, out);
     print_augmentation(t, out);
     print_optimizer(t, out);
     if (t->opt.checkpoint_dir) (void)fprintf(out, "files     %s\n", t->opt.checkpoint_dir);

@@ -8,22 +8,11 @@
 #include "cnnbn/log.h"
 #include "trainer.h"
 
-static int is_loss(const char *what)
-{
-    return strstr(what, "loss") != NULL;
-}
-
-static double figure(const epoch_figures *f, const char *what)
-{
-    if (strncmp(what, "val_", 4) == 0) return is_loss(what) ? f->val_loss : f->val_accuracy;
-    return is_loss(what) ? f->loss : f->accuracy;
-}
-
 /* Better by more than min_delta; anything but a NaN is better than nothing. */
-static int is_better(const char *what, double now, double best, double min_delta)
+static int is_better(const trainer *t, const char *what, double now, double best, double min_delta)
 {
     if (isnan(best)) return !isnan(now);
-    return is_loss(what) ? now < best - min_delta : now > best + min_delta;
+    return figure_falls(&t->aim, what) ? now < best - min_delta : now > best + min_delta;
 }
 
 static int speaks(const trainer *t)
@@ -41,8 +30,8 @@ double rate_of_step(const trainer *t, int64_t global_step)
 int monitor_best(trainer *t, const epoch_figures *f)
 {
     const char *what = t->opt.checkpoint_best;
-    if (!what || !is_better(what, figure(f, what), t->state.best, 0)) return 0;
-    t->state.best = figure(f, what);
+    if (!what || !is_better(t, what, figure_of(&t->aim, f, what), t->state.best, 0)) return 0;
+    t->state.best = figure_of(&t->aim, f, what);
     t->state.best_epoch = t->state.epoch + 1;
     return 1;
 }
@@ -53,12 +42,12 @@ void monitor_plateau(trainer *t, const epoch_figures *f)
     const cnnbn_plateau *p = &t->opt.plateau;
     run_state *st = &t->state;
     if (p->factor <= 0) return;
-    double now = figure(f, p->monitor);
+    double now = figure_of(&t->aim, f, p->monitor);
     if (st->cooldown > 0) {
         st->cooldown--;
         st->plateau.wait = 0;
     }
-    if (is_better(p->monitor, now, st->plateau.best, p->min_delta)) {
+    if (is_better(t, p->monitor, now, st->plateau.best, p->min_delta)) {
         st->plateau = (watched){now, 0};
         return;
     }
@@ -77,8 +66,8 @@ void monitor_stopping(trainer *t, const epoch_figures *f)
     const cnnbn_early_stopping *e = &t->opt.early_stopping;
     run_state *st = &t->state;
     if (!e->is_on) return;
-    double now = figure(f, e->monitor);
-    if (is_better(e->monitor, now, st->early.best, e->min_delta)) {
+    double now = figure_of(&t->aim, f, e->monitor);
+    if (is_better(t, e->monitor, now, st->early.best, e->min_delta)) {
         st->early = (watched){now, 0};
         return;
     }
@@ -94,6 +83,7 @@ void monitor_stopping(trainer *t, const epoch_figures *f)
 
 static cnnbn_status check_monitor(const trainer *t, const char *option, const char *monitor)
 {
+    CNNBN_TRY(figure_check(&t->aim, option, monitor));
     if (strncmp(monitor, "val_", 4) == 0 && (!t->opt.validate || t->info->n[CNNBN_TEST] == 0))
         return cnnbn_error(CNNBN_ERR_OPTION, "%s %s: there is no validation in this run", option, monitor);
     return CNNBN_OK;

@@ -19,6 +19,7 @@ void cnnbn_train_defaults(cnnbn_train_options *o)
     cnnbn_schedule_defaults(&o->schedule);
     o->plateau = (cnnbn_plateau){.patience = 10, .min_delta = 1e-4, .monitor = "val_loss"}; /* Keras' */
     o->early_stopping = (cnnbn_early_stopping){.monitor = "val_loss"};
+    o->label_smoothing = o->huber_delta = -1;
     o->shuffle = 1;
     o->validate = 1;
     o->reduce = CNNBN_REDUCE_ORDERED;

@@ -11,6 +11,7 @@ struct cnnbn_predictor {
     cnnbn_checkpoint *checkpoint;
     const cnnbn_kernels *kernels;
     cnnbn_net *net;
+    objective aim;
     char *names_text; /* class names, cut at line ends */
     char **names;
     int n_names;
@@ -61,6 +62,26 @@ static cnnbn_status check_shape(const cnnbn_model *model, const cnnbn_dataset_in
                        cnnbn_shape_text(model->input, want, sizeof want));
 }
 
+/* The loss that the checkpoint was made with, else what fits; metrics are of an evaluation. */
+static cnnbn_status find_objective(cnnbn_predictor *p, const cnnbn_predictor_options *options)
+{
+    const cnnbn_meta *metrics = cnnbn_checkpoint_meta(p->checkpoint, "option.metrics");
+    char *compiled = NULL;
+    if (!options->loss) CNNBN_TRY(cnnbn_checkpoint_read_compiled(options->checkpoint, &compiled));
+    objective_wish wish = {.loss = options->loss,
+                           .metrics = options->metrics,
+                           .label_smoothing = -1,
+                           .huber_delta = -1,
+                           .compiled = compiled,
+                           .compiled_from = options->checkpoint};
+    if (!wish.metrics && !options->loss && metrics && metrics->kind == CNNBN_META_TEXT) wish.metrics = metrics->text;
+    cnnbn_status status =
+        options->evaluates ? objective_choose(&wish, p->checkpoint->model, options->checkpoint, options->data, &p->aim)
+                           : objective_of_file(&wish, p->checkpoint->model, &p->aim);
+    cnnbn_free(compiled);
+    return status;
+}
+
 static cnnbn_status make_net(cnnbn_predictor *p, cnnbn_comm *comm, const cnnbn_predictor_options *options)
 {
     const cnnbn_model *model = p->checkpoint->model;
@@ -91,6 +112,7 @@ static cnnbn_status make_net(cnnbn_predictor *p, cnnbn_comm *comm, const cnnbn_p
         .input_scale = scale,
         .input_shift = shift,
     };
+    objective_configure(&p->aim, &config);
     CNNBN_TRY(cnnbn_net_create(model, &config, &p->net));
     for (int i = 0; i < model->n_params; i++)
         memcpy(cnnbn_net_param(p->net, i), p->checkpoint->params[i], model->params[i].count * sizeof(float));
@@ -105,6 +127,10 @@ static cnnbn_status same_everywhere(const cnnbn_predictor *p, cnnbn_comm *comm)
     CNNBN_TRY(cnnbn_comm_same_text(comm, "state of the checkpoint", p->checkpoint->digest));
     CNNBN_TRY(cnnbn_comm_same_text(comm, "kernels (instruction set)", p->kernels->name));
     CNNBN_TRY(cnnbn_comm_same_text(comm, "OpenBLAS core", cnnbn_blas_core()));
+    CNNBN_TRY(cnnbn_comm_same_text(comm, "loss", cnnbn_loss_name(p->aim.loss)));
+    char metrics[256];
+    objective_metrics_text(&p->aim, metrics, sizeof metrics);
+    CNNBN_TRY(cnnbn_comm_same_text(comm, "metrics", metrics));
     return cnnbn_comm_same_text(comm, "batch size", block);
 }
 
@@ -116,6 +142,7 @@ cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_opti
     cnnbn_status status = cnnbn_alloc(sizeof(cnnbn_predictor), "a predictor", &memory);
     cnnbn_predictor *p = memory;
     if (status == CNNBN_OK) status = cnnbn_checkpoint_read(options->checkpoint, &p->checkpoint);
+    if (status == CNNBN_OK) status = find_objective(p, options);
     if (status == CNNBN_OK) status = make_net(p, comm, options);
     status = cnnbn_comm_agree(comm, status);
     if (status == CNNBN_OK) status = same_everywhere(p, comm);
@@ -152,9 +179,14 @@ const char *cnnbn_predictor_class_name(const cnnbn_predictor *p, int c)
     return c >= 0 && c < p->n_names ? p->names[c] : NULL;
 }
 
-void cnnbn_predictor_run(cnnbn_predictor *p, size_t n, const void *const *images, float *probabilities)
+cnnbn_loss_kind cnnbn_predictor_loss(const cnnbn_predictor *p)
 {
-    cnnbn_net_infer(p->net, n, images, NULL, NULL, probabilities);
+    return p->aim.loss;
+}
+
+void cnnbn_predictor_run(cnnbn_predictor *p, size_t n, const void *const *images, float *outputs)
+{
+    cnnbn_net_infer(p->net, n, images, NULL, NULL, outputs);
 }
 
 static cnnbn_status check_data(const cnnbn_predictor *p, const cnnbn_dataset_info *info, cnnbn_split split)
@@ -164,10 +196,30 @@ static cnnbn_status check_data(const cnnbn_predictor *p, const cnnbn_dataset_inf
     if (info->n[split] == 0)
         return cnnbn_error(CNNBN_ERR_DATA, "%s: has no %s images", info->path,
                            split == CNNBN_TEST ? "test" : "training");
-    if (info->n_classes > cnnbn_model_n_outputs(model))
-        return cnnbn_error(CNNBN_ERR_DATA, "%s: labels of %d classes, the model has %d outputs", info->path,
-                           info->n_classes, cnnbn_model_n_outputs(model));
     return CNNBN_OK;
+}
+
+/* Classes of the confusion matrix; 0: a sample may have several, or none. */
+static int matrix_classes(const objective *o)
+{
+    int one_class = o->loss <= CNNBN_LOSS_CATEGORICAL_CROSSENTROPY ||
+                    (o->loss == CNNBN_LOSS_BINARY_CROSSENTROPY && o->n_outputs == 1) ||
+                    (!o->has_values && o->n_outputs > 1);
+    return one_class ? (o->n_outputs == 1 ? 2 : o->n_outputs) : 0;
+}
+
+static void fill_evaluation(const cnnbn_predictor *p, const double *sums, const evaluation_wish *wish,
+                            cnnbn_evaluation *out)
+{
+    epoch_figures f = {0};
+    figures_from_sums(p->net, &p->aim, sums, (double)wish->n_samples, 0, &f);
+    *out = (cnnbn_evaluation){.n = wish->n_samples,
+                              .n_classes = wish->n_classes,
+                              .loss = f.loss,
+                              .n_metrics = p->aim.n_metrics,
+                              .confusion = wish->confusion};
+    memcpy(out->metrics, f.metrics, sizeof out->metrics);
+    memcpy(out->names, p->aim.names, sizeof out->names);
 }
 
 cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *p, cnnbn_comm *comm, cnnbn_dataset *dataset, cnnbn_split split,
@@ -175,27 +227,31 @@ cnnbn_status cnnbn_predictor_evaluate(cnnbn_predictor *p, cnnbn_comm *comm, cnnb
 {
     const size_t memory_limit = (size_t)1 << 30; /* more is streamed */
     const cnnbn_dataset_info *info = cnnbn_dataset_get_info(dataset);
-    int classes = cnnbn_model_n_outputs(p->checkpoint->model), stopped;
+    evaluation_wish wish = {
+        .n_samples = info->n[split], .n_classes = matrix_classes(&p->aim), .n_outputs = p->aim.n_outputs};
+    size_t cells = (size_t)wish.n_classes * (size_t)wish.n_classes;
+    int stopped;
     memset(out, 0, sizeof *out);
-    void *memory = NULL;
+    void *memory = NULL, *sums = NULL;
     feed *f = NULL;
-    evaluation_sums sums;
     char data[CNNBN_DIGEST_TEXT] = "";
     cnnbn_status status = check_data(p, info, split);
     if (status == CNNBN_OK) status = cnnbn_dataset_digest(dataset, data);
+    if (status == CNNBN_OK && cells)
+        status = cnnbn_alloc_array(cells, sizeof(int64_t), "the confusion matrix", &memory);
     if (status == CNNBN_OK)
-        status = cnnbn_alloc_array((size_t)classes * (size_t)classes, sizeof(int64_t), "the confusion matrix", &memory);
+        status = cnnbn_alloc_array(cnnbn_net_n_sums(p->net), sizeof(double), "sums of an evaluation", &sums);
+    wish.confusion = memory;
     status = cnnbn_comm_agree(comm, status);
     if (status == CNNBN_OK) status = cnnbn_comm_same_text(comm, "dataset", data);
     if (status == CNNBN_OK) status = cnnbn_comm_same_text(comm, "split", split == CNNBN_TEST ? "test" : "train");
     if (status == CNNBN_OK) status = feed_create(comm, dataset, split, memory_limit, 8192, NULL, &f);
-    if (status == CNNBN_OK)
-        status = evaluate_split(p->net, comm, f, info->n[split], memory, classes, NULL, NULL, NULL, &stopped, &sums);
+    if (status == CNNBN_OK) status = evaluate_split(p->net, comm, f, &wish, &stopped, sums);
     feed_destroy(f);
-    if (status != CNNBN_OK) {
+    if (status == CNNBN_OK)
+        fill_evaluation(p, sums, &wish, out);
+    else
         cnnbn_free(memory);
-        return status;
-    }
-    *out = (cnnbn_evaluation){sums.n, classes, sums.loss, sums.accuracy, memory};
-    return CNNBN_OK;
+    cnnbn_free(sums);
+    return status;
 }

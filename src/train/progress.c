@@ -15,7 +15,8 @@ static const double redraw_s = 0.1;
 struct progress {
     int quiet, bar;
     int64_t epoch, epochs, first_step, steps, samples;
-    double start_s, drawn_s, loss_sum, hits;
+    double start_s, drawn_s;
+    const objective *names;
     int is_drawn;
 };
 
@@ -33,12 +34,13 @@ static int seen_by_person(void)
     return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
 }
 
-cnnbn_status progress_create(int quiet, int mode, progress **out)
+cnnbn_status progress_create(int quiet, int mode, const objective *names, progress **out)
 {
     void *memory;
     CNNBN_TRY(cnnbn_alloc(sizeof(progress), "progress", &memory));
     progress *p = memory;
     p->quiet = quiet;
+    p->names = names;
     p->bar = !quiet && (mode < 0 ? seen_by_person() : mode);
     *out = p;
     return CNNBN_OK;
@@ -64,7 +66,6 @@ void progress_epoch(progress *p, int64_t epoch, int64_t epochs, int64_t first_st
     p->first_step = first_step;
     p->steps = steps;
     p->samples = 0;
-    p->loss_sum = p->hits = 0;
     p->start_s = cnnbn_now_s();
     p->drawn_s = 0;
 }
@@ -80,38 +81,32 @@ static void duration_text(double seconds, char *text, size_t bytes)
         (void)snprintf(text, bytes, "%lds", s);
 }
 
-void progress_step(progress *p, int64_t step, size_t images, double loss, double accuracy)
+void progress_step(progress *p, int64_t step, size_t images, const epoch_figures *so_far)
 {
     p->samples += (int64_t)images;
-    p->loss_sum += loss * (double)images;
-    p->hits += accuracy * (double)images;
     double now = cnnbn_now_s();
     if (!p->bar || (now - p->drawn_s < redraw_s && step != p->steps)) return;
     p->drawn_s = now;
     double spent = now - p->start_s, done = (double)(step - p->first_step);
-    char bar[BAR_WIDTH + 1], left[32];
+    char bar[BAR_WIDTH + 1], left[32], figures[FIGURES_TEXT];
     int full = (int)(BAR_WIDTH * step / p->steps);
     for (int i = 0; i < BAR_WIDTH; i++) bar[i] = i < full ? '=' : i == full ? '>' : '.';
     bar[BAR_WIDTH] = '\0';
     duration_text(spent / (done > 0 ? done : 1) * (double)(p->steps - step), left, sizeof left);
-    (void)printf("\rEpoch %ld/%ld  %ld/%ld [%s] %s left, %.0f images/s - loss: %.4f - accuracy: %.4f\033[K",
-                 (long)p->epoch, (long)p->epochs, (long)step, (long)p->steps, bar, left,
-                 (double)p->samples / (spent > 0 ? spent : 1), p->loss_sum / (double)p->samples,
-                 p->hits / (double)p->samples);
+    figures_line(p->names, so_far, figures, sizeof figures);
+    (void)printf("\rEpoch %ld/%ld  %ld/%ld [%s] %s left, %.0f images/s%s\033[K", (long)p->epoch, (long)p->epochs,
+                 (long)step, (long)p->steps, bar, left, (double)p->samples / (spent > 0 ? spent : 1), figures);
     (void)fflush(stdout);
     p->is_drawn = 1;
 }
 
-void progress_epoch_end(progress *p, double seconds, double images_per_s, double loss, double accuracy, int has_val,
-                        double val_loss, double val_accuracy)
+void progress_epoch_end(progress *p, double seconds, double images_per_s, const epoch_figures *f)
 {
     if (p->quiet) return;
     progress_clear(p);
-    char time[32];
+    char time[32], figures[FIGURES_TEXT];
     duration_text(seconds, time, sizeof time);
-    (void)printf("Epoch %ld/%ld  %s, %.0f images/s - loss: %.4f - accuracy: %.4f", (long)p->epoch, (long)p->epochs,
-                 time, images_per_s, loss, accuracy);
-    if (has_val) (void)printf(" - val_loss: %.4f - val_accuracy: %.4f", val_loss, val_accuracy);
-    (void)printf("\n");
+    figures_line(p->names, f, figures, sizeof figures);
+    (void)printf("Epoch %ld/%ld  %s, %.0f images/s%s\n", (long)p->epoch, (long)p->epochs, time, images_per_s, figures);
     (void)fflush(stdout);
 }

@@ -150,7 +150,7 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     cnnbn_batch batch = {.n_global = count, .epoch = (uint64_t)t->state.epoch};
     cnnbn_net_set_lr(t->net, rate_of_step(t, t->state.global_step));
     double start = cnnbn_now_s();
-    cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.targets.labels, &batch.ids, &n_local);
+    cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.targets, &batch.ids, &n_local);
     trace_note(t, TRACE_DATA, start);
     if (fed == CNNBN_OK) fed = taken;
     batch.n_local = t->mix ? n_local / 2 : n_local;
@@ -174,14 +174,25 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
     return CNNBN_OK;
 }
 
+static void log_step(trainer *t, const cnnbn_step_result *result, size_t n_images)
+{
+    char row[FIGURES_TEXT];
+    size_t used = (size_t)snprintf(row, sizeof row, "%.9g", result->loss);
+    if (!t->log_steps) return;
+    for (int m = 0; m < t->aim.n_metrics && used < sizeof row; m++)
+        used += (size_t)snprintf(row + used, sizeof row - used, ",%.9g",
+                                 cnnbn_net_metric(t->net, m, result->sums, (double)n_images));
+    csv_row(t->log_steps, "%" PRId64 ",%s\n", t->state.global_step - 1, row);
+}
+
 static void count_step(trainer *t, const cnnbn_step_result *result, size_t n_images, double seconds)
 {
     run_state *st = &t->state;
     st->step++;
     st->global_step++;
     st->epoch_samples += (int64_t)n_images;
-    st->epoch_loss_sum += result->loss * (double)n_images;
-    st->epoch_hits += result->sums[1];
+    t->epoch_sums[0] += result->loss * (double)n_images; /* with the regularisers' penalty */
+    for (size_t i = 1; i < cnnbn_net_n_sums(t->net); i++) t->epoch_sums[i] += result->sums[i];
     t->train_s += seconds;
     t->epoch_s += seconds;
     t->train_images += (int64_t)n_images;
@@ -189,9 +200,12 @@ static void count_step(trainer *t, const cnnbn_step_result *result, size_t n_ima
     if (seconds > t->slowest_step_s) t->slowest_step_s = seconds;
     watchdog_step_seconds(t->dog, seconds);
     watchdog_phase(t->dog, "training", st->global_step);
-    double accuracy = result->sums[1] / (double)n_images;
-    csv_row(t->log_steps, "%" PRId64 ",%.9g,%.9g\n", st->global_step - 1, result->loss, accuracy);
-    if (is_root(t)) progress_step(t->show, st->step, n_images, result->loss, accuracy);
+    log_step(t, result, n_images);
+    if (is_root(t)) {
+        epoch_figures so_far = {0};
+        figures_from_sums(t->net, &t->aim, t->epoch_sums, (double)st->epoch_samples, 0, &so_far);
+        progress_step(t->show, st->step, n_images, &so_far);
+    }
     if (result->flags[FLAG_STOP] > 0)
         t->stop_now = STOP_SIGNAL;
     else if (result->flags[FLAG_TIME] > 0)
@@ -250,51 +264,47 @@ static cnnbn_status name_reason(trainer *t)
     return CNNBN_OK;
 }
 
-static cnnbn_status validate(trainer *t, int *has_val, evaluation_sums *val)
+static cnnbn_status validate(trainer *t, epoch_figures *f)
 {
     int stopped = 0;
-    *has_val = 0;
-    memset(val, 0, sizeof *val);
+    const evaluation_wish wish = {
+        .n_samples = t->info->n[CNNBN_TEST], .dog = t->dog, .stop = stop_flag, .stop_context = t};
     if (!t->opt.validate || !t->feeds[1]) return CNNBN_OK;
     if (t->opt.bn_local) CNNBN_TRY(cnnbn_net_average_statistics(t->net));
-    CNNBN_TRY(evaluate_split(t->net, t->comm, t->feeds[1], t->info->n[CNNBN_TEST], NULL, 0, t->dog, stop_flag, t,
-                             &stopped, val));
+    CNNBN_TRY(evaluate_split(t->net, t->comm, t->feeds[1], &wish, &stopped, t->test_sums));
     if (stopped) CNNBN_TRY(name_reason(t));
     watchdog_phase(t->dog, "training", t->state.global_step);
-    *has_val = !stopped;
+    f->has_val = !stopped;
+    if (!stopped) figures_from_sums(t->net, &t->aim, t->test_sums, (double)wish.n_samples, 1, f);
     return CNNBN_OK;
 }
 
 static cnnbn_status end_epoch(trainer *t)
 {
     run_state *st = &t->state;
-    int has_val;
-    evaluation_sums val;
+    epoch_figures f = {0};
+    char columns[FIGURES_TEXT];
     double samples = st->epoch_samples ? (double)st->epoch_samples : 1;
-    double loss = st->epoch_loss_sum / samples, accuracy = st->epoch_hits / samples;
     double speed = t->epoch_s > 0 ? (double)t->epoch_images / t->epoch_s : 0;
     double lr = rate_of_step(t, st->global_step - 1);
-    CNNBN_TRY(validate(t, &has_val, &val));
+    figures_from_sums(t->net, &t->aim, t->epoch_sums, samples, 0, &f);
+    CNNBN_TRY(validate(t, &f));
     if (t->stop_now) return CNNBN_OK; /* the epoch's end comes again after the resume */
     if (is_root(t)) {
-        progress_epoch_end(t->show, t->epoch_s, speed, loss, accuracy, has_val, val.loss, val.accuracy);
-        if (has_val)
-            csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, val.accuracy,
-                    val.loss, lr, speed, t->epoch_s);
-        else
-            csv_row(t->log, "%" PRId64 ",%.9g,%.9g,%.9g,%.1f,%.3f\n", st->epoch, accuracy, loss, lr, speed, t->epoch_s);
+        progress_epoch_end(t->show, t->epoch_s, speed, &f);
+        figures_columns(&t->aim, f.has_val, &f, columns, sizeof columns);
+        csv_row(t->log, "%" PRId64 "%s,%.9g,%.1f,%.3f\n", st->epoch, columns, lr, speed, t->epoch_s);
         if (t->opt.profile) profile_report(t);
     }
     CNNBN_TRY(straggler_report(t));
     cnnbn_net_profile_reset(t->net);
-    const epoch_figures figures = {loss, accuracy, has_val, val.loss, val.accuracy};
-    int is_best = monitor_best(t, &figures);
-    monitor_plateau(t, &figures);
-    monitor_stopping(t, &figures);
+    int is_best = monitor_best(t, &f);
+    monitor_plateau(t, &f);
+    monitor_stopping(t, &f);
     st->epoch++;
     st->step = 0;
     st->epoch_samples = 0;
-    st->epoch_loss_sum = st->epoch_hits = 0;
+    memset(t->epoch_sums, 0, cnnbn_net_n_sums(t->net) * sizeof *t->epoch_sums);
     if (due_by_epochs(t) || is_best) CNNBN_TRY(checkpoint(t, 0, is_best));
     return CNNBN_OK;
 }

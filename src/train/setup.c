@@ -29,11 +29,15 @@ static int has_ending(const char *text, const char *ending)
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
+static int is_model_file(const char *model)
+{
+    return has_ending(model, ".h5") || has_ending(model, ".hdf5") || has_ending(model, ".keras");
+}
+
 static cnnbn_status open_model(trainer *t)
 {
     cnnbn_model_wish wish = {t->info->shape, t->info->n_classes, t->opt.norm};
-    int in_file =
-        has_ending(t->opt.model, ".h5") || has_ending(t->opt.model, ".hdf5") || has_ending(t->opt.model, ".keras");
+    int in_file = is_model_file(t->opt.model);
     if (in_file && t->opt.norm != CNNBN_NORM_OWN)
         return cnnbn_error(CNNBN_ERR_OPTION, "--norm is for built-in models; %s says itself how it normalises",
                            t->opt.model);
@@ -48,10 +52,24 @@ static cnnbn_status open_model(trainer *t)
         return cnnbn_error(CNNBN_ERR_MODEL, "model %s wants input %s, the images of %s are %s", t->opt.model,
                            cnnbn_shape_text(t->model->input, want, sizeof want), t->opt.data,
                            cnnbn_shape_text(t->info->shape, have, sizeof have));
-    if (cnnbn_model_n_outputs(t->model) < t->info->n_classes)
-        return cnnbn_error(CNNBN_ERR_MODEL, "model %s has %d outputs, %s has labels of %d classes", t->opt.model,
-                           cnnbn_model_n_outputs(t->model), t->opt.data, t->info->n_classes);
     return CNNBN_OK;
+}
+
+static cnnbn_status choose_objective(trainer *t)
+{
+    const cnnbn_train_options *o = &t->opt;
+    char *compiled = NULL;
+    if (is_model_file(o->model) && !o->loss) CNNBN_TRY(cnnbn_checkpoint_read_compiled(o->model, &compiled));
+    const objective_wish wish = {.loss = o->loss,
+                                 .metrics = o->metrics,
+                                 .from_logits = o->from_logits,
+                                 .label_smoothing = o->label_smoothing,
+                                 .huber_delta = o->huber_delta,
+                                 .compiled = compiled,
+                                 .compiled_from = o->model};
+    cnnbn_status status = objective_choose(&wish, t->model, o->model, t->info, &t->aim);
+    cnnbn_free(compiled);
+    return status;
 }
 
 /* ---------------------------------------------------------------- resources */
@@ -195,12 +213,17 @@ static cnnbn_status open_net(trainer *t)
         .input_is_u8 = t->info->is_u8,
         .input_scale = scale,
         .input_shift = shift,
-        .label_smoothing = (float)t->opt.label_smoothing,
         .optimizer = t->opt.optimizer,
         .augment = t->opt.augment,
     };
+    objective_configure(&t->aim, &config);
     CNNBN_TRY(cnnbn_net_create(t->model, &config, &t->net));
     cnnbn_net_init(t->net, t->opt.seed);
+    void *memory;
+    size_t n_sums = cnnbn_net_n_sums(t->net);
+    CNNBN_TRY(cnnbn_alloc_array(2 * n_sums, sizeof(double), "sums of an epoch", &memory));
+    t->epoch_sums = memory;
+    t->test_sums = t->epoch_sums + n_sums;
     return CNNBN_OK;
 }
 
@@ -261,16 +284,21 @@ static cnnbn_status open_files(trainer *t)
 {
     if (cnnbn_comm_rank(t->comm) != 0) return CNNBN_OK;
     if (t->opt.checkpoint_dir) CNNBN_TRY(saver_create(t, &t->save));
+    char columns[FIGURES_TEXT], header[FIGURES_TEXT + 64];
     int64_t epoch = t->resumed ? t->state.epoch : -1, step = t->resumed ? t->state.global_step : -1;
     if (t->opt.log) {
         int has_val = t->opt.validate && t->info->n[CNNBN_TEST] > 0;
-        CNNBN_TRY(csv_open(t->opt.log,
-                           has_val ? "epoch,accuracy,loss,val_accuracy,val_loss,lr,images_per_s,seconds"
-                                   : "epoch,accuracy,loss,lr,images_per_s,seconds",
-                           epoch, &t->log));
+        figures_columns(&t->aim, has_val, NULL, columns, sizeof columns);
+        (void)snprintf(header, sizeof header, "epoch%s,lr,images_per_s,seconds", columns);
+        CNNBN_TRY(csv_open(t->opt.log, header, epoch, &t->log));
     }
-    if (t->opt.log_steps) CNNBN_TRY(csv_open(t->opt.log_steps, "step,loss,accuracy", step, &t->log_steps));
-    return progress_create(t->opt.quiet, t->opt.progress, &t->show);
+    if (t->opt.log_steps) {
+        objective_metrics_text(&t->aim, columns, sizeof columns);
+        (void)snprintf(header, sizeof header, "step,loss%s%s", t->aim.n_metrics ? "," : "",
+                       t->aim.n_metrics ? columns : "");
+        CNNBN_TRY(csv_open(t->opt.log_steps, header, step, &t->log_steps));
+    }
+    return progress_create(t->opt.quiet, t->opt.progress, &t->aim, &t->show);
 }
 
 static cnnbn_status open_feeds(trainer *t)
@@ -296,6 +324,7 @@ cnnbn_status trainer_open(trainer *t)
     cnnbn_status status = cnnbn_kernels_get(t->opt.kernels, &t->kernels);
     if (status == CNNBN_OK) status = open_data(t);
     if (status == CNNBN_OK) status = open_model(t);
+    if (status == CNNBN_OK) status = choose_objective(t);
     if (status == CNNBN_OK) {
         resolve(t);
         status = check_options(t);
@@ -342,4 +371,5 @@ void trainer_close(trainer *t)
     cnnbn_dataset_close(t->dataset);
     cnnbn_free(t->order);
     mixup_destroy(t->mix);
+    cnnbn_free(t->epoch_sums);
 }

@@ -72,7 +72,12 @@ void identity_fill(const trainer *t, const char *data_digest, identity *out)
     }
     put(out, "weight-decay", "%.17g", opt->weight_decay);
     put(out, "clip", "%s %.17g", clips[opt->clip], opt->clip == CNNBN_CLIP_NONE ? 0.0 : opt->clip_limit);
-    put(out, "label-smoothing", "%.9g", o->label_smoothing);
+    put(out, "loss", "%s", cnnbn_loss_name(t->aim.loss));
+    put(out, "label-smoothing", "%.9g", t->aim.label_smoothing);
+    if (t->aim.loss == CNNBN_LOSS_HUBER) put(out, "huber-delta", "%.17g", t->aim.huber_delta);
+    char metrics[256];
+    objective_metrics_text(&t->aim, metrics, sizeof metrics);
+    put(out, "metrics", "%s", metrics);
     put(out, "random-flip", "%s", flips[2 * o->augment.flip_vertical + o->augment.flip_horizontal]);
     put(out, "random-crop", "%d", o->augment.crop_pad);
     put(out, "random-translation", "%.17g", o->augment.translation);
@@ -127,7 +132,7 @@ static cnnbn_status check_identity(const trainer *t, const cnnbn_checkpoint *c, 
 
 /* ---------------------------------------------------------------- snapshot */
 
-enum { META_MAX = IDENTITY_MAX + 32 };
+enum { META_MAX = IDENTITY_MAX + 32, SUM_TEXT = 26 /* "%.17g " */ };
 
 struct snapshot {
     cnnbn_checkpoint file; /* borrows the buffers below */
@@ -137,6 +142,7 @@ struct snapshot {
     char *class_names; /* one a line */
     char *model_yaml;  /* what Keras' words cannot say (batch norm's `unbiased`) must not be lost on resume */
     char mean_text[512], std_text[512];
+    char *epoch_sums, *training_config;
     identity id;
     void *memory[8];
 };
@@ -199,6 +205,10 @@ cnnbn_status snapshot_create(const trainer *t, snapshot **out)
         status = cnnbn_alloc_array(s->slots[k].n, sizeof(float), "a snapshot of the optimiser", &s->memory[2 + k]);
         s->slots[k].data = s->memory[2 + k];
     }
+    if (status == CNNBN_OK) status = cnnbn_alloc_array(cnnbn_net_n_sums(t->net), SUM_TEXT, "sums of an epoch", &memory);
+    if (status == CNNBN_OK) s->epoch_sums = memory;
+    if (status == CNNBN_OK) status = objective_to_keras(&t->aim, &t->opt.optimizer, &s->training_config);
+    s->file.training_config = s->training_config;
     if (status == CNNBN_OK) status = join_class_names(t->info, &s->class_names);
     if (status == CNNBN_OK) status = cnnbn_model_to_yaml(model, &s->model_yaml);
     if (status != CNNBN_OK) {
@@ -221,6 +231,8 @@ void snapshot_destroy(snapshot *s)
     if (!s) return;
     for (size_t i = 0; i < sizeof s->memory / sizeof *s->memory; i++) cnnbn_free(s->memory[i]);
     cnnbn_free(s->class_names);
+    cnnbn_free(s->epoch_sums);
+    cnnbn_free(s->training_config);
     cnnbn_free(s->model_yaml);
     cnnbn_free(s);
 }
@@ -249,6 +261,13 @@ static void meta_text(snapshot *s, const char *key, const char *value)
     new_meta(s, key, CNNBN_META_TEXT)->text = (char *)(uintptr_t)value; /* only read */
 }
 
+static void sums_text(const trainer *t, char *text)
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < cnnbn_net_n_sums(t->net); i++)
+        text += snprintf(text, SUM_TEXT, "%s%.17g", i ? " " : "", t->epoch_sums[i]);
+}
+
 static void fill_meta(snapshot *s, const trainer *t)
 {
     const run_state *st = &t->state;
@@ -258,8 +277,8 @@ static void fill_meta(snapshot *s, const trainer *t)
     meta_int(s, "global_step", st->global_step);
     meta_int(s, "iterations", cnnbn_net_iterations(t->net));
     meta_int(s, "epoch_samples", st->epoch_samples);
-    meta_float(s, "epoch_loss_sum", st->epoch_loss_sum);
-    meta_float(s, "epoch_hits", st->epoch_hits);
+    sums_text(t, s->epoch_sums);
+    meta_text(s, "epoch_sums", s->epoch_sums);
     if (!isnan(st->best)) meta_float(s, "best", st->best);
     meta_int(s, "best_epoch", st->best_epoch);
     meta_float(s, "lr", st->lr);
@@ -352,6 +371,26 @@ static cnnbn_status restore_slots(trainer *t, const cnnbn_checkpoint *c, const c
     return CNNBN_OK;
 }
 
+/* Whether the checkpoint's sums of the epoch are of this run's metrics; with others (--override metrics) the epoch's figures begin here. */
+static int restore_sums(trainer *t, const cnnbn_checkpoint *c)
+{
+    const cnnbn_meta *m = cnnbn_checkpoint_meta(c, "epoch_sums"), *of = cnnbn_checkpoint_meta(c, "option.metrics");
+    char metrics[256], *end;
+    size_t n = cnnbn_net_n_sums(t->net);
+    objective_metrics_text(&t->aim, metrics, sizeof metrics);
+    if (!m || m->kind != CNNBN_META_TEXT || !of || of->kind != CNNBN_META_TEXT || strcmp(of->text, metrics) != 0)
+        return 0;
+    const char *at = m->text;
+    for (size_t i = 0; i < n; i++, at = end) {
+        t->epoch_sums[i] = strtod(at, &end);
+        if (end == at) {
+            memset(t->epoch_sums, 0, n * sizeof *t->epoch_sums);
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* The model as YAML where the checkpoint has it, else as Keras' JSON says it. */
 cnnbn_status state_check_model(const trainer *t, const cnnbn_checkpoint *c, const char *path)
 {
@@ -398,8 +437,7 @@ cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *c, const char *pa
     st->step = meta_get_int(c, "step", 0);
     st->global_step = meta_get_int(c, "global_step", 0);
     st->epoch_samples = meta_get_int(c, "epoch_samples", 0);
-    st->epoch_loss_sum = meta_get_float(c, "epoch_loss_sum", 0);
-    st->epoch_hits = meta_get_float(c, "epoch_hits", 0);
+    if (!restore_sums(t, c)) st->epoch_samples = 0;
     st->best = meta_get_float(c, "best", (double)NAN);
     restore_monitors(t, c);
     st->restarts = meta_get_int(c, "restarts", 0) + 1;
@@ -429,6 +467,7 @@ cnnbn_status state_broadcast(trainer *t)
     packet.iterations = cnnbn_net_iterations(t->net);
     packet.resumed = t->resumed;
     CNNBN_TRY(cnnbn_comm_bcast(t->comm, &packet, sizeof packet, 0));
+    CNNBN_TRY(cnnbn_comm_bcast(t->comm, t->epoch_sums, cnnbn_net_n_sums(t->net) * sizeof *t->epoch_sums, 0));
     t->state = packet.state;
     t->resumed = packet.resumed;
     cnnbn_net_set_iterations(t->net, packet.iterations);

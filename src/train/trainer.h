@@ -7,6 +7,7 @@
 
 #include "cnnbn/checkpoint.h"
 #include "cnnbn/train.h"
+#include "objective.h"
 
 /* ---------------------------------------------------------------- feed.c: samples to this rank */
 
@@ -19,8 +20,8 @@ void feed_destroy(feed *f); /* collective */
 int feed_is_shared(const feed *f);
 /* Announces the samples of a coming batch (streams read ahead); at most two batches ahead of feed_take. */
 cnnbn_status feed_ask(feed *f, const uint32_t *ids, size_t n);
-/* Pointers to the images, labels and ids of the oldest batch asked for; borrowed until the next take. */
-cnnbn_status feed_take(feed *f, const void *const **images, const int32_t **labels, const uint64_t **ids, size_t *n);
+/* Pointers to the images, targets and ids of the oldest batch asked for; borrowed until the next take. */
+cnnbn_status feed_take(feed *f, const void *const **images, cnnbn_targets *targets, const uint64_t **ids, size_t *n);
 void feed_forget(feed *f); /* drops what was asked for and not taken */
 
 /* ---------------------------------------------------------------- mixup.c */
@@ -79,10 +80,9 @@ typedef struct run_state {
     int64_t step;  /* steps done in the current epoch */
     int64_t global_step;
     int64_t epoch_samples; /* of the current epoch so far */
-    double epoch_loss_sum, epoch_hits;
-    double best;        /* of --checkpoint-best; NAN: none yet */
-    int64_t best_epoch; /* epochs completed with it */
-    double lr;          /* what --reduce-lr-on-plateau has left of the rate */
+    double best;           /* of --checkpoint-best; NAN: none yet */
+    int64_t best_epoch;    /* epochs completed with it */
+    double lr;             /* what --reduce-lr-on-plateau has left of the rate */
     watched plateau, early;
     int64_t cooldown; /* epochs left, of --reduce-lr-on-plateau */
     int64_t stopped;  /* 1: --early-stopping has ended the run */
@@ -136,12 +136,11 @@ void saver_destroy(saver *s);
 /* ---------------------------------------------------------------- progress.c: what is seen */
 
 typedef struct progress progress;
-cnnbn_status progress_create(int quiet, int mode, progress **out);
+cnnbn_status progress_create(int quiet, int mode, const objective *names, progress **out); /* names are borrowed */
 void progress_destroy(progress *p);
 void progress_epoch(progress *p, int64_t epoch, int64_t epochs, int64_t first_step, int64_t steps);
-void progress_step(progress *p, int64_t step, size_t images, double loss, double accuracy);
-void progress_epoch_end(progress *p, double seconds, double images_per_s, double loss, double accuracy, int has_val,
-                        double val_loss, double val_accuracy);
+void progress_step(progress *p, int64_t step, size_t images, const epoch_figures *so_far);
+void progress_epoch_end(progress *p, double seconds, double images_per_s, const epoch_figures *f);
 void progress_clear(progress *p); /* removes an unfinished bar, so that other lines can be printed */
 
 /* ---------------------------------------------------------------- watchdog.c */
@@ -156,22 +155,21 @@ void watchdog_step_seconds(watchdog *w, double seconds); /* the limit grows with
 
 /* ---------------------------------------------------------------- evaluate.c */
 
-typedef struct evaluation_sums {
-    double loss, accuracy;
-    size_t n;
-} evaluation_sums;
-/* Whole split over all ranks; *stopped is set when a rank's stop flag ended it early (then there is no result). Collective. */
-cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, size_t n_samples, int64_t *confusion,
-                            int n_classes, watchdog *w, int (*stop)(void *), void *stop_context, int *stopped,
-                            evaluation_sums *out);
+typedef struct evaluation_wish {
+    size_t n_samples;
+    int64_t *confusion; /* [n_classes][n_classes], where a sample has one class; or NULL */
+    int n_classes, n_outputs;
+    watchdog *dog;
+    int (*stop)(void *); /* or NULL */
+    void *stop_context;
+} evaluation_wish;
+/* Whole split over all ranks: sums [cnnbn_net_n_sums] of all samples, the regularisers' penalty in the loss of each. *stopped is set when a rank's stop flag ended it early (then
+ * there is no result). Collective. */
+cnnbn_status evaluate_split(cnnbn_net *net, cnnbn_comm *comm, feed *f, const evaluation_wish *wish, int *stopped,
+                            double *sums);
 
 /* ---------------------------------------------------------------- monitor.c: what looks at an epoch's figures */
 
-typedef struct epoch_figures {
-    double loss, accuracy;
-    int has_val;
-    double val_loss, val_accuracy;
-} epoch_figures;
 /* At the end of an epoch; local, equal on all ranks as the figures are. */
 int monitor_best(trainer *t, const epoch_figures *f);       /* whether it is the best by --checkpoint-best */
 void monitor_plateau(trainer *t, const epoch_figures *f);   /* may lower state.lr */
@@ -204,7 +202,9 @@ struct trainer {
     const cnnbn_dataset_info *info;
     char data_digest[CNNBN_DIGEST_TEXT];
     cnnbn_model *model;
+    objective aim;
     cnnbn_net *net;
+    double *epoch_sums, *test_sums; /* [n_sums]: of the current epoch so far; of a validation */
     feed *feeds[2];
     uint32_t *order;
     mixup *mix; /* or NULL */

@@ -24,7 +24,41 @@ typedef struct kind {
     int is_float, channels, rank; /* channels 0: 1; rank 0: 3 for one channel, else 4 */
     double factor;                /* of float images; 0: 1 */
     int has_nan, wrong_label, one_label_less, no_names, no_test, no_y;
+    int n_classes;         /* 0: CLASSES */
+    int columns;           /* of y as float values; 0: class numbers */
+    double (*y)(int, int); /* value of a class in a column */
 } kind;
+
+static double number_of(int k, int c)
+{
+    return 0.5 * k - 0.75 + 0.1 * c;
+}
+
+static double one_hot(int k, int c)
+{
+    return k == c;
+}
+
+/* Class 3 belongs to all three. */
+static double several(int k, int c)
+{
+    return k == c || k == 3;
+}
+
+static double soft(int k, int c)
+{
+    return k == c ? 0.7 : 0.1;
+}
+
+static double beyond(int k, int c)
+{
+    return k == c ? 2 : 0;
+}
+
+static double not_a_number(int k, int c)
+{
+    return k == 2 && c == 1 ? (double)NAN : 0;
+}
 
 static const kind kinds[] = {
     {.name = "good"},
@@ -39,6 +73,14 @@ static const kind kinds[] = {
     {.name = "lengths", .one_label_less = 1},
     {.name = "no-test", .no_test = 1},
     {.name = "no-labels", .no_y = 1},
+    {.name = "two", .no_names = 1, .n_classes = 2},
+    {.name = "number", .no_names = 1, .columns = 1, .y = number_of},
+    {.name = "numbers", .no_names = 1, .columns = 2, .y = number_of},
+    {.name = "one-hot", .columns = CLASSES, .y = one_hot},
+    {.name = "several", .no_names = 1, .columns = 3, .y = several},
+    {.name = "soft", .columns = CLASSES, .y = soft},
+    {.name = "beyond", .columns = CLASSES, .y = beyond},
+    {.name = "nan-y", .no_names = 1, .columns = 2, .y = not_a_number},
 };
 
 static void fail(const char *what)
@@ -76,11 +118,13 @@ static void put_split(hid_t file, const kind *k, const char *split, int n)
     static uint8_t bytes[N_TRAIN * SIDE * SIDE * 3];
     static float floats[N_TRAIN * SIDE * SIDE * 3];
     static int64_t labels[N_TRAIN];
+    static double values[N_TRAIN * CLASSES];
     char name[16];
     int C = k->channels ? k->channels : 1;
     hsize_t dim[4] = {(hsize_t)n, SIDE, SIDE, (hsize_t)C};
     for (int i = 0; i < n; i++) {
-        labels[i] = i % CLASSES;
+        labels[i] = i % CLASSES * (k->n_classes ? k->n_classes : CLASSES) / CLASSES;
+        for (int c = 0; c < k->columns; c++) values[i * k->columns + c] = k->y(i % CLASSES, c);
         for (int at = 0; at < SIDE * SIDE; at++)
             for (int c = 0; c < C; c++) {
                 size_t to = ((size_t)i * SIDE * SIDE + (size_t)at) * (size_t)C + (size_t)c;
@@ -100,7 +144,11 @@ static void put_split(hid_t file, const kind *k, const char *split, int n)
     if (k->no_y) return;
     dim[0] -= k->one_label_less && is_train ? 1 : 0;
     (void)snprintf(name, sizeof name, "y_%s", split);
-    put(file, name, 1, dim, H5T_NATIVE_INT64, labels);
+    dim[1] = (hsize_t)k->columns;
+    if (k->columns)
+        put(file, name, k->columns > 1 ? 2 : 1, dim, H5T_NATIVE_DOUBLE, values);
+    else
+        put(file, name, 1, dim, H5T_NATIVE_INT64, labels);
 }
 
 static void put_names(hid_t file)

@@ -77,7 +77,7 @@ refuse 2 'cut.h5: .*(truncated|3000)' "$eval" cut.h5 --data good.h5
 refuse 2 'good.h5: .*model_config' "$eval" good.h5 --data good.h5
 refuse 2 'rgb.h5: images \(8, 8, 3\), the model wants \(8, 8, 1\)' "$eval" "$trained" --data rgb.h5
 refuse 2 'no-test.h5: has no test images' "$eval" "$trained" --data no-test.h5
-refuse 2 'classes.h5: labels of 5 classes, the model has 4 outputs' "$eval" "$trained" --data classes.h5
+refuse 2 'has 4 outputs, classes.h5 has labels of 5 classes' "$eval" "$trained" --data classes.h5
 refuse 2 'cuda' "${test[@]}" --kernels cuda
 expect 3 '--csv nowhere/x.csv: cannot be opened' "${test[@]}" --csv nowhere/x.csv
 refuse_at 3 3 '^cnnbn-eval: absent.h5: cannot be opened' "$eval" absent.h5 --data good.h5

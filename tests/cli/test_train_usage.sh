@@ -46,7 +46,8 @@ sync --bn global
 ordered --reduce fast
 auto --conv fft
 bar --progress dots
-val_loss --checkpoint-best f1
+range --huber-delta 0
+range --huber-delta -1
 3h50m --max-time soon
 3h50m --max-time 0
 16G --data-memory much
@@ -64,6 +65,7 @@ refuse 2 '--optimizer sgd' "$train" "${small[@]}" --nesterov
 refuse 2 'needs --checkpoint-dir' "$train" "${small[@]}" --checkpoint-best val_loss
 refuse 2 'needs --checkpoint-dir' "$train" "${small[@]}" --resume auto
 refuse 2 'no step would be left' "$train" "${small[@]}" --batch-size 41 --drop-last
+refuse 2 "--checkpoint-best 'f1': must be loss or a metric of the run \(accuracy\)" "$train" "${small[@]}" --checkpoint-dir kept --checkpoint-best f1
 refuse 2 'no validation' "$train" "${small[@]}" --no-validation --checkpoint-dir kept --checkpoint-best val_loss
 
 # --config: any option; the command line wins; what is wrong in it is named.

@@ -18,6 +18,8 @@ typedef struct handmade {
     hsize_t chunk; /* of x; 0: contiguous */
     int label;     /* of sample 3; the others have i % 4 */
     int n_names;   /* class_names */
+    double odd_y;  /* value of y at its place 5, where not 0 */
+    hid_t y_test;  /* type, where another */
     double nan_at; /* value of x at sample 2 */
     const char *std_name;
     double std;
@@ -73,13 +75,15 @@ static const char *build(const handmade *h)
     for (int i = 0; i < 720; i++) x[i] = i % 251;
     for (int i = 0; i < 24; i++) y[i] = i % 4;
     y[3] = h->label;
+    if (h->odd_y != 0) y[5] = h->odd_y;
     if (h->nan_at != 0) x[2 * 20 + 7] = h->nan_at;
     put(file, "x_train", h->x_type, h->x_rank, h->x_dim, h->chunk, x);
     put(file, "y_train", h->y_type, h->y_rank, h->y_dim, 0, y);
     if (h->test) {
         const hsize_t dim[3] = {6, 5, (hsize_t)h->test}, n[1] = {6};
         put(file, "x_test", h->x_type, 3, dim, 0, x);
-        put(file, "y_test", h->y_type, 1, n, 0, y + 4);
+        const hsize_t rows[2] = {6, h->y_dim[1]};
+        put(file, "y_test", h->y_test ? h->y_test : h->y_type, h->y_rank, h->y_rank > 1 ? rows : n, 0, y + 4);
     }
     if (h->n_names) {
         hsize_t n = (hsize_t)h->n_names;
@@ -165,11 +169,8 @@ static void wrong_arrays_are_refused(void **state)
     h.x_type = H5T_C_S1;
     refused(build(&h), CNNBN_ERR_DATA, "x_train is string");
     h = usual();
-    h.y_type = H5T_IEEE_F32LE;
-    refused(build(&h), CNNBN_ERR_DATA, "y_train is float32 (12,), expected integers");
-    h = usual();
-    h.y_rank = 2;
-    refused(build(&h), CNNBN_ERR_DATA, "one-hot");
+    h.y_type = H5T_C_S1;
+    refused(build(&h), CNNBN_ERR_DATA, "y_train is string (12,), expected class numbers (integers) or values");
     h = usual();
     h.y_dim[0] = 11;
     refused(build(&h), CNNBN_ERR_DATA, "x_train has 12 samples and y_train has 11 labels");
@@ -180,6 +181,72 @@ static void wrong_arrays_are_refused(void **state)
     h = usual();
     h.test = 3;
     refused(build(&h), CNNBN_ERR_DATA, "x_test is uint8 (6, 5, 3), expected uint8 samples of shape (5, 4, 1)");
+}
+
+static cnnbn_dataset *values_of(const handmade *h, int n_targets, float *values, size_t n)
+{
+    cnnbn_dataset *dataset;
+    check_ok(cnnbn_dataset_open(build(h), NULL, &dataset));
+    assert_int_equal(cnnbn_dataset_get_info(dataset)->n_targets, n_targets);
+    assert_int_equal(cnnbn_dataset_get_info(dataset)->n_classes, n_targets);
+    assert_string_equal(cnnbn_dataset_get_info(dataset)->y_name, "y_train");
+    assert_null(cnnbn_dataset_labels(dataset, CNNBN_TRAIN));
+    check_ok(cnnbn_dataset_read_targets(dataset, CNNBN_TRAIN, 2, n, values));
+    return dataset;
+}
+
+/* y as (N, K), of integers and of floats, and as float (N). */
+static void values_are_read(void **state)
+{
+    (void)state;
+    float values[24];
+    handmade h = usual();
+    h.y_rank = 2; /* 0 1, 2 3, 0 1, ... */
+    h.n_names = 2;
+    h.test = 4;
+    cnnbn_dataset *dataset = values_of(&h, 2, values, 2);
+    const float expected[4] = {0, 1, 2, 3};
+    check_same_bits("integers", values, expected, sizeof expected);
+    const cnnbn_dataset_info *info = cnnbn_dataset_get_info(dataset);
+    assert_true(info->target_least == 0.0F && info->target_most == 3.0F);
+    check_near("sums", info->target_sum_error, 4, 0); /* 2 + 3 */
+    check_ok(cnnbn_dataset_read_targets(dataset, CNNBN_TEST, 5, 1, values));
+    check_same_bits("of the test set", values, expected + 2, 2 * sizeof *values); /* y[14], y[15] */
+    check_status(cnnbn_dataset_read_targets(dataset, CNNBN_TEST, 5, 2, values), CNNBN_ERR_INTERNAL, NULL);
+    cnnbn_dataset_close(dataset);
+    h = usual();
+    h.y_type = H5T_IEEE_F64LE;
+    h.odd_y = -2.5;
+    cnnbn_dataset_close(values_of(&h, 1, values, 10));
+    assert_true(values[3] == -2.5F && values[9] == 3.0F);
+}
+
+static void wrong_targets_are_refused(void **state)
+{
+    (void)state;
+    static const double bad[] = {(double)NAN, (double)INFINITY};
+    handmade h = usual();
+    h.y_rank = 2;
+    h.y_type = H5T_IEEE_F32LE;
+    for (int i = 0; i < 2; i++) {
+        h.odd_y = bad[i];
+        refused(build(&h), CNNBN_ERR_DATA,
+                i ? "y_train: sample 2 holds an infinity at value 1" : "y_train: sample 2 holds NaN at value 1");
+    }
+    h.odd_y = 0;
+    h.n_names = 3;
+    refused(build(&h), CNNBN_ERR_DATA, "y_train is float32 (12, 2) and class_names holds 3 names, expected 2");
+    h = usual();
+    h.y_rank = 2;
+    h.y_dim[0] = 11;
+    refused(build(&h), CNNBN_ERR_DATA, "x_train has 12 samples and y_train has values of 11");
+    h = usual();
+    h.test = 4;
+    h.y_test = H5T_IEEE_F32LE;
+    refused(build(&h), CNNBN_ERR_DATA, "y_test is float32 (6,), expected class numbers like the training set's");
+    h.y_rank = 2;
+    h.y_dim[1] = 0;
+    refused(build(&h), CNNBN_ERR_DATA, "y_train");
 }
 
 static void wrong_values_are_refused(void **state)
@@ -370,12 +437,14 @@ static void half_a_dataset_is_not_written(void **state)
 static void digest_tells_datasets_apart(void **state)
 {
     (void)state;
-    char digests[4][CNNBN_DIGEST_TEXT];
-    for (int i = 0; i < 4; i++) {
+    char digests[6][CNNBN_DIGEST_TEXT];
+    for (int i = 0; i < 6; i++) {
         handmade h = usual();
         if (i == 1) h.label = 2;
         if (i == 2) h.nan_at = 9; /* a pixel */
         if (i == 3) h.std_name = "std", h.std = 2;
+        if (i >= 4) h.y_rank = 2; /* values */
+        if (i == 5) h.odd_y = 0.5, h.y_type = H5T_IEEE_F32LE;
         cnnbn_dataset *dataset;
         check_ok(cnnbn_dataset_open(build(&h), NULL, &dataset));
         check_ok(cnnbn_dataset_digest(dataset, digests[i]));
@@ -390,6 +459,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handmade_is_read),
         cmocka_unit_test(wrong_arrays_are_refused),
+        cmocka_unit_test(values_are_read),
+        cmocka_unit_test(wrong_targets_are_refused),
         cmocka_unit_test(wrong_values_are_refused),
         cmocka_unit_test(wrong_files_are_refused),
         cmocka_unit_test(absent_data_are_refused),

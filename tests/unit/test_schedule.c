@@ -189,6 +189,8 @@ static trainer trainer_of(const char *monitor)
     memset(&t, 0, sizeof t);
     cnnbn_train_defaults(&t.opt);
     t.opt.quiet = 1;
+    t.aim.n_metrics = 1;
+    (void)snprintf(t.aim.names[0], sizeof t.aim.names[0], "accuracy");
     t.opt.plateau.monitor = t.opt.early_stopping.monitor = monitor;
     t.state.lr = 0.5;
     t.state.best = t.state.plateau.best = t.state.early.best = (double)NAN;
@@ -197,8 +199,8 @@ static trainer trainer_of(const char *monitor)
 
 static epoch_figures figures_of(const char *monitor, double value)
 {
-    epoch_figures f = {(double)NAN, (double)NAN, 1, (double)NAN, (double)NAN};
-    double *const places[] = {&f.loss, &f.accuracy, &f.val_loss, &f.val_accuracy};
+    epoch_figures f = {.has_val = 1, .loss = NAN, .val_loss = NAN, .metrics = {NAN}, .val_metrics = {NAN}};
+    double *const places[] = {&f.loss, &f.metrics[0], &f.val_loss, &f.val_metrics[0]};
     static const char *const names[] = {"loss", "accuracy", "val_loss", "val_accuracy"};
     for (int i = 0; i < 4; i++)
         if (strcmp(names[i], monitor) == 0) *places[i] = value;

@@ -190,6 +190,46 @@ static cnnbn_status match(const cnnbn__h5_file *file, const stored *s, const cnn
     return CNNBN_OK;
 }
 
+/* Whether the file lists the model's layers one by one, though some were a model of their own when it was read. */
+static int is_flat(const stored *s, const cnnbn_model *model)
+{
+    for (int i = 0; i < model->n_layers; i++)
+        if (model->layers[i].n_params && !by_name(s, model->layers[i].name)) return 0;
+    return 1;
+}
+
+static cnnbn_status match_units(const cnnbn__h5_file *file, const stored *s, const cnnbn_model *model,
+                                const cnnbn__weight_unit *units, int n, cnnbn__weight_place *places)
+{
+    int n_named = 0;
+    for (int i = 0; i < n; i++) n_named += by_name(s, units[i].name) != NULL;
+    if (s->n_layers != (size_t)n)
+        return cnnbn_error(file->bad, "%s: holds %zu layers and models with weights, but the model has %d", file->path,
+                           s->n_layers, n);
+    for (int i = 0; i < n; i++) {
+        const stored_layer *from = n_named == n ? by_name(s, units[i].name) : &s->layers[i];
+        if (from->n != (size_t)units[i].n)
+            return cnnbn_error(file->bad, "%s: %s%s holds %zu weights, but %s has %d", file->path, s->where, from->name,
+                               from->n, units[i].name, units[i].n);
+        for (int k = 0; k < units[i].n; k++) {
+            const cnnbn_param *param = &model->params[units[i].params[k]];
+            CNNBN_TRY(find_weight(file, s, from, k, &model->layers[param->layer], param, &places[units[i].params[k]]));
+        }
+    }
+    return CNNBN_OK;
+}
+
+static cnnbn_status match_nested(const cnnbn__h5_file *file, const stored *s, const cnnbn_model *model,
+                                 cnnbn__weight_place *places)
+{
+    cnnbn__weight_unit *units;
+    int n;
+    CNNBN_TRY(cnnbn__nested_units(model, &units, &n));
+    cnnbn_status status = match_units(file, s, model, units, n, places);
+    cnnbn_free(units);
+    return status;
+}
+
 static cnnbn_status find_legacy(cnnbn__h5_scope *scope, const cnnbn__h5_file *file, const cnnbn_model *model,
                                 cnnbn__weight_place *places)
 {
@@ -197,7 +237,10 @@ static cnnbn_status find_legacy(cnnbn__h5_scope *scope, const cnnbn__h5_file *fi
     int *order, n;
     CNNBN_TRY(cnnbn__keras3_order(model, &order, &n));
     cnnbn_status status = read_stored(scope, file, &s);
-    if (status == CNNBN_OK) status = match(file, &s, model, order, n, places);
+    if (status == CNNBN_OK && model->n_groups && !is_flat(&s, model))
+        status = match_nested(file, &s, model, places);
+    else if (status == CNNBN_OK)
+        status = match(file, &s, model, order, n, places);
     cnnbn_free(order);
     release_stored(&s);
     return status;

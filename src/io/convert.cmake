@@ -34,6 +34,6 @@ else()
   target_sources(cnnbn_io PRIVATE onnx_none.c)
 endif()
 
-target_sources(cnnbn_io PRIVATE h5_image.c keras_zip.c keras_read.c keras_write.c keras3_order.c keras3_weights.c
+target_sources(cnnbn_io PRIVATE h5_image.c keras_zip.c keras_read.c keras_write.c keras3_order.c keras3_weights.c nested_order.c
                convert.c)
 target_compile_definitions(cnnbn_io PRIVATE CNNBN_HAVE_LIBZIP=$<BOOL:${LIBZIP_FOUND}>)

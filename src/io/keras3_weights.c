@@ -10,11 +10,11 @@
 /* Before Keras 2.13 was out the group had another name; Keras 3 still reads it. */
 static const char *const containers[] = {"layers", "_layer_checkpoint_dependencies"};
 
-enum { LINKS_MAX = 20000, TEXT_MAX = 300 };
+enum { LINKS_MAX = 20000, TEXT_MAX = 300, FOLDER_MAX = 200 };
 
 /* A layer's directory in the file. */
 typedef struct folder {
-    char name[64];
+    char name[FOLDER_MAX];      /* below `layers` */
     char layer[CNNBN_NAME_MAX]; /* "" when the file does not say it */
     size_t n;                   /* weights */
 } folder;
@@ -143,6 +143,21 @@ static cnnbn_status find_weight(const listing *list, const folder *from, int k, 
     return status;
 }
 
+static cnnbn_status find_layer(const listing *list, const folder *from, const cnnbn_model *model,
+                               const cnnbn_layer *layer, cnnbn__weight_place *places)
+{
+    const cnnbn__h5_file *file = list->file;
+    if (from->n != (size_t)layer->n_params)
+        return cnnbn_error(file->bad, "%s: %s/%s holds %zu weights, but layer %s has %d (the first is %s)", file->path,
+                           list->where, from->name, from->n, layer->name, layer->n_params,
+                           model->params[layer->first_param].name);
+    for (int k = 0; k < layer->n_params; k++) {
+        int p = layer->first_param + k;
+        CNNBN_TRY(find_weight(list, from, k, layer, &model->params[p], &places[p]));
+    }
+    return CNNBN_OK;
+}
+
 static cnnbn_status match(const listing *list, const cnnbn_model *model, char *const *names,
                           cnnbn__weight_place *places)
 {
@@ -163,16 +178,40 @@ static cnnbn_status match(const listing *list, const cnnbn_model *model, char *c
         if (!from)
             return cnnbn_error(file->bad, "%s: has no %s/%s with weights, where layer %s's are expected", file->path,
                                list->where, names[i], layer->name);
-        if (from->n != (size_t)layer->n_params)
-            return cnnbn_error(file->bad, "%s: %s/%s holds %zu weights, but layer %s has %d (the first is %s)",
-                               file->path, list->where, from->name, from->n, layer->name, layer->n_params,
-                               model->params[layer->first_param].name);
-        for (int k = 0; k < layer->n_params; k++) {
-            int p = layer->first_param + k;
-            CNNBN_TRY(find_weight(list, from, k, layer, &model->params[p], &places[p]));
-        }
+        CNNBN_TRY(find_layer(list, from, model, layer, places));
     }
     return CNNBN_OK;
+}
+
+/* A file in which models are layers of the model: each layer is looked for where it lies in them. Names tell nothing there: a model
+ * may have a layer of the same name as another. */
+static cnnbn_status match_nested(listing *list, const cnnbn_model *model, cnnbn__weight_place *places)
+{
+    const cnnbn__h5_file *file = list->file;
+    char path[FOLDER_MAX];
+    void *block;
+    CNNBN_TRY(cnnbn_alloc(sizeof(folder), "a layer of a file", &block));
+    list->folders = block;
+    list->room = 1;
+    for (int i = 0; i < model->n_layers; i++) {
+        if (model->layers[i].n_params == 0) continue;
+        CNNBN_TRY(cnnbn__nested_folder(model, i, path, sizeof path));
+        list->n = 0;
+        CNNBN_TRY(read_folder(list, path));
+        if (list->n == 0)
+            return cnnbn_error(file->bad, "%s: has no %s/%s with weights, where layer %s's are expected", file->path,
+                               list->where, path, model->layers[i].name);
+        CNNBN_TRY(find_layer(list, &list->folders[0], model, &model->layers[i], places));
+    }
+    return CNNBN_OK;
+}
+
+static int is_nested(const listing *list, const cnnbn_model *model)
+{
+    for (int i = 0; i < model->n_groups; i++)
+        if (cnnbn__h5_exists(list->group, model->groups[i].sequential ? "sequential/layers" : "functional/layers"))
+            return 1;
+    return 0;
 }
 
 cnnbn_status cnnbn__keras3_find(const cnnbn__h5_file *file, const cnnbn_model *model, cnnbn__weight_place *places)
@@ -184,8 +223,12 @@ cnnbn_status cnnbn__keras3_find(const cnnbn__h5_file *file, const cnnbn_model *m
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     cnnbn_status status = cnnbn__h5_open_group(&scope, file, file->id, list.where, list.where, 0, &list.group);
-    if (status == CNNBN_OK) status = list_folders(&list);
-    if (status == CNNBN_OK) status = match(&list, model, names, places);
+    if (status == CNNBN_OK && is_nested(&list, model)) {
+        status = match_nested(&list, model, places);
+    } else {
+        if (status == CNNBN_OK) status = list_folders(&list);
+        if (status == CNNBN_OK) status = match(&list, model, names, places);
+    }
     cnnbn__h5_leave(&scope);
     cnnbn_free(list.folders);
     cnnbn_free(names);

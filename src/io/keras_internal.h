@@ -37,6 +37,19 @@ cnnbn_status cnnbn__keras3_order(const cnnbn_model *model, int **out, int *n) CN
 /* The directory of each layer in a `.weights.h5`, by layer: "conv2d", "conv2d_1". Owned: cnnbn_free, as one block. */
 cnnbn_status cnnbn__keras3_folders(const cnnbn_model *model, char ***out) CNNBN_MUST_CHECK;
 
+/* ---------------------------------------------------------------- models that were layers (nested_order.c) */
+
+/* What a file of Keras lists as a layer: one, or a whole model with its weights in the order of that file. */
+typedef struct cnnbn__weight_unit {
+    const char *name;
+    int n, *params; /* into model->params */
+} cnnbn__weight_unit;
+
+/* Those with weights, in the order of the model. *out owned, as one block: cnnbn_free. */
+cnnbn_status cnnbn__nested_units(const cnnbn_model *model, cnnbn__weight_unit **out, int *n) CNNBN_MUST_CHECK;
+/* Directory of a layer's weights below `layers`: "functional/layers/conv2d_1". */
+cnnbn_status cnnbn__nested_folder(const cnnbn_model *model, int layer, char *path, size_t bytes) CNNBN_MUST_CHECK;
+
 /* ---------------------------------------------------------------- weights (keras3_weights.c) */
 
 /* 1 when an open file has the layout of a `.weights.h5`. */

@@ -205,8 +205,40 @@ def check(name, folder, seed):
     print(f"{name:16}", " ".join(f"{k} {v:.1e}" for k, v in told.items()), flush=True)
 
 
+def check_nested(folder):
+    """Models inside a model: with two inputs and called twice, a frozen one, one in another. Written flat, with the same logits."""
+    L = keras.layers
+    a, b = keras.Input((6, 5, 3)), keras.Input((6, 5, 3))
+    x = L.BatchNormalization(name="same_name")(L.Conv2D(3, 3, padding="same")(a))
+    pair = keras.Model([a, b], L.Add()([x, L.Conv2D(3, 1)(b)]), name="pair")
+    seq = keras.Sequential([keras.Input((6, 5, 3)), L.Conv2D(3, 2, padding="same"), L.BatchNormalization(name="same_name")], name="seq")
+    i = keras.Input((6, 5, 3))
+    deep = keras.Model(i, L.Conv2D(3, 1)(seq(seq(i))), name="deep")
+    frozen = keras.Sequential([keras.Input((6, 5, 3)), L.Conv2D(4, 3), L.BatchNormalization()], name="frozen")
+    frozen.trainable = False
+    i = keras.Input((6, 5, 3))
+    x = L.Conv2D(3, 3, padding="same")(i)
+    x = frozen(deep(pair([pair([x, i]), x])))
+    model = keras.Model(i, L.Dense(10)(L.GlobalAveragePooling2D()(x)))
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.uniform(0.2, 1, w.shape) * (rng.integers(0, 2, w.shape) * 2 - 1 if w.ndim > 1 else 1) for w in model.get_weights()])
+    x = rng.uniform(-1, 1, (4, 6, 5, 3)).astype("float32")
+    logits = model.predict(x, verbose=0)
+    for ending in (".keras", ".h5", ".weights.h5"):
+        path = folder / ("theirs" + ending)
+        (model.save_weights if ending == ".weights.h5" else model.save)(path)
+        with_model = ["--model", folder / "theirs.keras"] if ending == ".weights.h5" else []
+        for to in (".keras", ".h5"):
+            convert(*with_model, path, folder / ("ours" + to))
+            again = keras.models.load_model(folder / ("ours" + to), compile=False)
+            difference(f"nested: {ending} -> {to}", again.predict(x, verbose=0), logits, 1e-6)
+    print("nested", flush=True)
+
+
 def main():
     print(f"{keras.__name__} {keras.__version__},", f"onnxruntime {onnxruntime.__version__}" if onnx else "no onnxruntime")
+    with tempfile.TemporaryDirectory() as folder:
+        check_nested(Path(folder))
     for i, name in enumerate(sys.argv[1:] or MODELS):
         keras.backend.clear_session()
         with tempfile.TemporaryDirectory() as folder:

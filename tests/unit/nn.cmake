@@ -9,3 +9,5 @@ foreach(part reference grad step infer)
 endforeach()
 target_link_options(test_net_infer PRIVATE "LINKER:--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc")
 cnnbn_add_test(net_limit SOURCES test_net_limit.c USES nn PRIVATE cnnbn_test_net LABELS net ENV OMP_THREAD_LIMIT=1)
+cnnbn_add_test(net_losses SOURCES test_net_losses.c USES nn LABELS net TIMEOUT 300
+               ENV CNNBN_TEST_GOLDEN=${PROJECT_SOURCE_DIR}/tests/golden/keras_losses.txt)

@@ -65,8 +65,9 @@ typedef struct cnnbn_conv_plan {
     int max_slice;        /* in: greatest number of samples in one slice */
     size_t fwd_prepared_floats, bwd_prepared_floats;   /* out: form of the weights made by conv_prepare_*; 0: none */
     size_t fwd_workspace_floats, bwd_workspace_floats; /* out: scratch of one call */
-    int any_grouping; /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
+    int any_grouping;  /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
                                0: calls must hold one slice each (BLAS: bits depend on the number of rows) */
+    int makes_bn_sums; /* out: conv_bwd takes bn_sums */
 } cnnbn_conv_plan;
 
 /* y = act(conv(x', w) + bias), x' by `in`. Keras' Conv2D: cross-correlation. */
@@ -102,6 +103,10 @@ typedef struct cnnbn_conv_bwd {
     float *db; /* stack of [K]: sums of dy; NULL: not wanted */
     size_t db_stride;
     float *workspace; /* [bwd_workspace_floats], CNNBN_ALIGN */
+    /* Sums over samples and pixels of dx in [0, C) and of dx*x' in [C, 2C), made from w, dw and db: for a layer without padding,
+     * dx' = dL/dx' of a pixel that no window covers being zero. Stack of [2C] doubles, or NULL; wants dw and db. */
+    double *bn_sums;
+    size_t bn_sums_stride;
 } cnnbn_conv_bwd;
 
 /* ---------------------------------------------------------------- dense */
@@ -113,6 +118,7 @@ typedef struct cnnbn_dense_plan {
     int any_grouping;                                  /* out: as for the convolution */
     size_t prepared_floats;                            /* out: form of the weights made by dense_prepare; 0: none */
     int fuses_bn;                                      /* out: dense_bwd_bn pays (and may be called) */
+    int bn_groups; /* out: parts in which dense_bwd_weights makes a batch norm's sums; 0: it does not */
 } cnnbn_dense_plan;
 
 /* y = act(x' w + bias) */
@@ -170,7 +176,24 @@ typedef struct cnnbn_dense_bwd_weights {
     size_t db_stride;
     int part, n_parts;
     float *workspace;
+    /* Or NULL. For a batch norm in front whose sums are wanted too (plan->bn_groups > 0; in: x' = x - mean, that is scale 1, beta 0
+     * and no activation, period a multiple of 16): with dz = dy w^T the sum of dz*(x - mean) over samples is that of w*dw over
+     * units, so no pass over dz is needed. [bn_groups][run->n_slices + U][period], overwritten by the parts among them, each its
+     * own groups; dense_bn_join makes the sums of it. */
+    float *bn_partial;
+    const float *w, *prepared; /* only for bn_partial */
 } cnnbn_dense_bwd_weights;
+
+/* Sums for a batch norm's backward (as bn_bwd_sums) from bn_partial, when all parts are done. */
+typedef struct cnnbn_dense_bn_join {
+    const cnnbn_run *run;
+    int period;
+    const float *bn_partial;
+    const float *dy; /* [N][U] */
+    double *sums;    /* stack of [2 * period]; room for run->depth entries */
+    size_t sums_stride;
+    float *workspace; /* [2 * U * period], CNNBN_ALIGN */
+} cnnbn_dense_bn_join;
 
 /* ---------------------------------------------------------------- pooling */
 
@@ -261,6 +284,8 @@ typedef struct cnnbn_kernels {
     void (*dense_bwd_data)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
     void (*dense_bwd_bn)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args);
     void (*dense_bwd_weights)(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+    void (*dense_bn_join)(const cnnbn_dense_plan *plan,
+                          const cnnbn_dense_bn_join *args); /* only for plans with bn_groups */
 
     /* Batch-norm sums of x [N][positions][C]: as conv_fwd's `stat`. */
     void (*bn_stats)(const cnnbn_run *run, int positions, int C, const float *x, const float *shift, double *stat,

@@ -83,7 +83,8 @@ typedef struct cnnbn_net_config {
     cnnbn_conv_algo conv;         /* AUTO or a wish */
     cnnbn_comm *comm;             /* borrowed while the net lives */
     cnnbn_reduce_mode reduce;
-    int bn_local; /* statistics of this rank's own samples */
+    int bn_local;  /* statistics of this rank's own samples */
+    int no_fusion; /* one instruction for each operation of the model: for comparison */
     int slices;
     size_t batch_size; /* global */
     int threads;       /* >= 1 */

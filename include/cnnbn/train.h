@@ -88,6 +88,7 @@ typedef struct cnnbn_train_options {
     const char *override;        /* comma-separated names of options that may differ on resume, or NULL */
     const char *log, *log_steps; /* CSV files or NULL */
     /* what is seen */
+    int no_fusion; /* net.h */
     int quiet, dry_run;
     int progress; /* -1: bar on a terminal, else lines; 0: lines; 1: bar */
     int profile;

@@ -73,6 +73,7 @@ cnnbn_status bench_net_open(cnnbn_comm *comm, const bench_setup *setup, const be
         .comm = comm,
         .reduce = variant->reduce,
         .bn_local = variant->bn_local,
+        .no_fusion = variant->no_fusion,
         .slices = setup->slices,
         .batch_size = setup->batch_size,
         .threads = setup->threads,

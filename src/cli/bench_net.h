@@ -21,7 +21,7 @@ typedef struct bench_variant {
     const cnnbn_kernels *kernels;
     cnnbn_conv_algo conv;
     cnnbn_reduce_mode reduce;
-    int bn_local;
+    int bn_local, no_fusion;
 } bench_variant;
 
 enum { BENCH_POOL = 4 }; /* batches made up, taken in turn */

@@ -19,6 +19,7 @@ enum {
     OPT_CONV,
     OPT_REDUCE,
     OPT_BN,
+    OPT_FUSION,
     OPT_BRIEF,
     NETS_MAX = 8,
     ROWS_MAX = 1024
@@ -34,7 +35,7 @@ typedef struct step_net {
 typedef struct step_bench {
     bench_options options;
     bench_setup setup;
-    char *kernels, *convs, *reduces, *bns; /* lists */
+    char *kernels, *convs, *reduces, *bns, *fusions; /* lists */
     int brief;
     cnnbn_comm *comm;
     cnnbn_model *model;
@@ -43,6 +44,7 @@ typedef struct step_bench {
     step_net nets[NETS_MAX];
 } step_bench;
 
+static const char *const fusion_names[] = {"on", "off", NULL};                               /* of no_fusion */
 static const char *const conv_names[] = {"auto", "ref", "blas", "direct", "winograd", NULL}; /* of cnnbn_conv_algo */
 static const char *const reduce_names[] = {"ordered", "mpi", NULL};
 static const char *const bn_names[] = {"sync", "local", NULL};
@@ -58,6 +60,7 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Lists, comma-separated; every combination is measured beside the others:", 2},
     {"kernels", OPT_KERNELS, "LIST", 0, "auto, simd-avx2, blas, ... (default auto)", 0},
     {"conv", OPT_CONV, "LIST", 0, "auto, direct, winograd, blas (default auto)", 0},
+    {"fusion", OPT_FUSION, "LIST", 0, "on, off: each operation by itself (default on)", 0},
     {"reduce", OPT_REDUCE, "LIST", 0, "ordered, mpi (default ordered)", 0},
     {"bn", OPT_BN, "LIST", 0, "sync, local (default sync)", 0},
     {NULL, 0, NULL, 0, "Output:", 3},
@@ -116,6 +119,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_BN:
         b->bns = arg;
         return 0;
+    case OPT_FUSION:
+        b->fusions = arg;
+        return 0;
     case OPT_BRIEF:
         b->brief = 1;
         return 0;
@@ -137,26 +143,30 @@ static int word_list(const char *option, char *text, const char *const *words, i
 
 static void complete(step_bench *b)
 {
-    char auto_kernels[] = "auto", auto_convs[] = "auto", ordered[] = "ordered", sync[] = "sync";
+    char auto_kernels[] = "auto", auto_convs[] = "auto", ordered[] = "ordered", sync[] = "sync", on[] = "on";
     const char *kernels[BENCH_LIST_MAX];
-    int convs[BENCH_LIST_MAX], reduces[BENCH_LIST_MAX], bns[BENCH_LIST_MAX];
+    int convs[BENCH_LIST_MAX], reduces[BENCH_LIST_MAX], bns[BENCH_LIST_MAX], fusions[BENCH_LIST_MAX];
     int n_kernels = bench_list("--kernels", b->kernels ? b->kernels : auto_kernels, kernels);
     int n_convs = word_list("--conv", b->convs ? b->convs : auto_convs, conv_names, convs);
     int n_reduces = word_list("--reduce", b->reduces ? b->reduces : ordered, reduce_names, reduces);
     int n_bns = word_list("--bn", b->bns ? b->bns : sync, bn_names, bns);
-    if ((long)n_kernels * n_convs * n_reduces * n_bns > NETS_MAX)
-        cli_check(cnnbn_error(CNNBN_ERR_OPTION, "the lists make %ld combinations; at most %d are possible",
-                              (long)n_kernels * n_convs * n_reduces * n_bns, NETS_MAX));
-    for (int k = 0; k < n_kernels; k++)
-        for (int c = 0; c < n_convs; c++)
-            for (int r = 0; r < n_reduces; r++)
-                for (int n = 0; n < n_bns; n++) {
-                    bench_variant *v = &b->nets[b->n_nets++].variant;
-                    cli_check(cnnbn_kernels_get(kernels[k], &v->kernels));
-                    v->conv = (cnnbn_conv_algo)convs[c];
-                    v->reduce = (cnnbn_reduce_mode)reduces[r];
-                    v->bn_local = bns[n];
-                }
+    int n_fusions = word_list("--fusion", b->fusions ? b->fusions : on, fusion_names, fusions);
+    long all = (long)n_kernels * n_convs * n_reduces * n_bns * n_fusions;
+    if (all > NETS_MAX)
+        cli_check(
+            cnnbn_error(CNNBN_ERR_OPTION, "the lists make %ld combinations; at most %d are possible", all, NETS_MAX));
+    for (int i = 0; i < (int)all; i++) { /* the last list changes fastest */
+        int at = i;
+        bench_variant *v = &b->nets[b->n_nets++].variant;
+        v->no_fusion = fusions[at % n_fusions];
+        at /= n_fusions;
+        v->bn_local = bns[at % n_bns];
+        at /= n_bns;
+        v->reduce = (cnnbn_reduce_mode)reduces[at % n_reduces];
+        at /= n_reduces;
+        v->conv = (cnnbn_conv_algo)convs[at % n_convs];
+        cli_check(cnnbn_kernels_get(kernels[at / n_convs], &v->kernels));
+    }
 }
 
 /* ---------------------------------------------------------------- measuring */
@@ -206,15 +216,16 @@ static void say_setup(const step_bench *b)
 
 static void variant_text(const bench_variant *v, char *text, size_t bytes)
 {
-    (void)snprintf(text, bytes, "%s, conv %s, %s, bn %s", v->kernels->name, conv_names[v->conv],
-                   reduce_names[v->reduce], bn_names[v->bn_local]);
+    (void)snprintf(text, bytes, "%s, conv %s, %s, bn %s%s", v->kernels->name, conv_names[v->conv],
+                   reduce_names[v->reduce], bn_names[v->bn_local], v->no_fusion ? ", no fusion" : "");
 }
 
 static void row_start(const step_bench *b, const step_net *n, const char *kind, char *text, size_t bytes)
 {
-    (void)snprintf(text, bytes, "%s,\"%s\",%zu,%d,%d,%d,%s,%s,%s,%s", kind, b->setup.model, b->setup.batch_size,
+    (void)snprintf(text, bytes, "%s,\"%s\",%zu,%d,%d,%d,%s,%s,%s,%s,%s", kind, b->setup.model, b->setup.batch_size,
                    b->setup.slices, cnnbn_comm_size(b->comm), b->setup.threads, n->variant.kernels->name,
-                   conv_names[n->variant.conv], reduce_names[n->variant.reduce], bn_names[n->variant.bn_local]);
+                   conv_names[n->variant.conv], reduce_names[n->variant.reduce], bn_names[n->variant.bn_local],
+                   fusion_names[n->variant.no_fusion]);
 }
 
 static void print_steps(const step_bench *b)
@@ -278,7 +289,7 @@ static cnnbn_status run(step_bench *b)
     CNNBN_TRY(bench_data_open(b->comm, &b->setup, b->model, b->nets[0].net, &b->data));
     CNNBN_TRY(cnnbn_comm_agree(
         b->comm,
-        bench_output_open(&b->options, "kind,model,batch_size,slices,ranks,threads,kernels,conv,reduce,bn,layer,"
+        bench_output_open(&b->options, "kind,model,batch_size,slices,ranks,threads,kernels,conv,reduce,bn,fusion,layer,"
                                        "what,ms_median,ms_min,images_per_s_median,images_per_s_best,percent_of_"
                                        "step,gflops_a_core,percent_of_peak")));
     say_setup(b);

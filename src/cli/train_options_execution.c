@@ -1,7 +1,7 @@
 /* How cnnbn-train is carried out. */
 #include "train_options.h"
 
-enum option_key { OPT_SLICES = 256, OPT_THREADS, OPT_REDUCE, OPT_KERNELS, OPT_CONV, OPT_WATCHDOG };
+enum option_key { OPT_SLICES = 256, OPT_THREADS, OPT_REDUCE, OPT_KERNELS, OPT_CONV, OPT_NO_FUSION, OPT_WATCHDOG };
 
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Execution:", 40},
@@ -16,6 +16,8 @@ static const struct argp_option options[] = {
      "auto, simd, simd-avx512, simd-avx2, simd-baseline, simd-neon, blas, ref (default auto)", 0},
     {"conv", OPT_CONV, "ALGORITHM", 0,
      "auto, direct, winograd, blas: wish for all convolutions (default auto: by each layer's shape)", 0},
+    {"no-fusion", OPT_NO_FUSION, NULL, 0,
+     "each operation of the model by itself, for comparison: same results within rounding, slower", 0},
     {"watchdog", OPT_WATCHDOG, "SECONDS", 0, "end the job when nothing moves for so long; 0: never (default 300)", 0},
     {0},
 };
@@ -41,6 +43,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_CONV:
         o->conv = (cnnbn_conv_algo)train_word("--conv", arg, convs);
+        break;
+    case OPT_NO_FUSION:
+        o->no_fusion = 1;
         break;
     case OPT_WATCHDOG:
         o->watchdog_s = train_real("--watchdog", arg, 0, 1e9);

@@ -74,7 +74,7 @@ static instr *emit(emitter *e, instr_kind kind, int op_index, int n_in, const in
     i->in = inputs;
     for (int k = 0; k < n_in; k++) i->in[k] = in[k];
     i->out = out;
-    i->stats_bn = i->bn = -1;
+    i->stats_bn = i->bn = i->sums_bn = -1;
     return i;
 }
 
@@ -145,7 +145,7 @@ static void emit_forward(emitter *e, int index)
     }
     e->fwd[o->out] = new_value(e, shape, -1);
     instr *i = emit(e, kinds[o->kind], index, o->n_in, in, e->fwd[o->out]);
-    if (o->kind == OP_CONV && e->prog->training) {
+    if (o->kind == OP_CONV && e->prog->training && !net->config.no_fusion) {
         i->stats_bn = stats_for(net, o->out);
         if (i->stats_bn >= 0) e->stats_done[i->stats_bn] = 1;
     }

@@ -322,6 +322,7 @@ static void level_end(cnnbn_net *net, int index, const net_level *lv)
     double start = trace_start(net);
     if (lv->reduces) {
         join_sums(net, lv);
+        cnnbn__weight_sums_join(net, lv);
         status = reduce_level(net, index, lv);
         trace_end(net, 0, CNNBN_ACTIVITY_SUMS, index, start);
     }
@@ -360,6 +361,7 @@ static void step_thread(cnnbn_net *net, int tid)
     if (tid == 0) {
         net->finish_status = finish_buckets(net); /* the others may still be looking at net->status */
         if (net->finish_status == CNNBN_OK) {
+            cnnbn__weight_sums_finish(net);
             add_agains(net);
             cnnbn__bn_update_moving(net);
         }

@@ -119,6 +119,13 @@ static void run_conv_bwd(const work_unit *u, const instr *in)
         .db_stride = lv->stack_floats,
         .workspace = u->thread->workspace,
     };
+    if (in->sums_bn >= 0) {
+        const bn_state *bn = &net->bns[in->sums_bn];
+        args.in.scale = bn->ones;
+        args.in.beta = bn->zeros;
+        args.bn_sums = u->thread->sums + (size_t)u->entry * lv->payload + bn->sums_offset;
+        args.bn_sums_stride = lv->payload;
+    }
     net->kernels->conv_bwd(&u->prog->conv_plans[o->conv_plan], &args);
 }
 
@@ -428,6 +435,14 @@ void cnnbn__run_solo(cnnbn_net *net, const program *prog, const instr *in, int t
         .n_parts = net->n_threads,
         .workspace = net->threads[tid].workspace,
     };
+    if (in->sums_bn >= 0) {
+        const bn_state *bn = &net->bns[in->sums_bn];
+        args.in.scale = bn->ones;
+        args.in.beta = bn->zeros;
+        args.bn_partial = net->bn_partial + in->partial_offset;
+        args.w = cnnbn__weight(net, o->kernel);
+        args.prepared = net->prepared + prog->dense_prepared[o->dense_plan];
+    }
     net->kernels->dense_bwd_weights(&prog->dense_plans[o->dense_plan], &args);
 }
 

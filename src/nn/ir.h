@@ -102,6 +102,7 @@ typedef struct bn_state {
     cnnbn_activation act;           /* with is_prologue: applied on load too */
     float *mean, *scale, *shift;    /* what is applied: (x - mean)*scale + shift */
     float *a, *b, *c0;              /* backward: dx = a*g + b*(x - mean) + c0 */
+    float *ones, *zeros;            /* in place of scale and shift: x - mean */
     double *inv_std;                /* 1/sqrt(var + eps) */
     double *mean_error;             /* float mean minus exact mean, folded into shift */
     double *batch_mean, *batch_var; /* of this step, for the moving statistics at its end */
@@ -164,15 +165,18 @@ typedef struct instr {
     int n_in, *in; /* values read */
     int out;       /* value written or -1 */
     int level;
-    int solo;             /* run by all threads together, after the level's units */
-    int stats_bn;         /* CONV_FWD: batch norm whose sums are taken in the epilogue, or -1 */
-    int bn;               /* BN_BWD_*, DENSE_BN_*: the batch norm, else -1 */
-    cnnbn_activation pre; /* BN_BWD_APPLY: activation that made x, whose derivative is applied too */
-    int first_channel;    /* UNCONCAT */
-    int which;            /* PLAIN_BWD: the input whose gradient it is; 0 makes those of the weights too */
-    size_t stack_offset;  /* CONV_BWD, PLAIN_BWD: floats, of dw and db in the thread's stack entry */
-    double seconds;       /* profile, summed over threads */
-    double flop;          /* of one sample */
+    int solo;     /* run by all threads together, after the level's units */
+    int stats_bn; /* CONV_FWD: batch norm whose sums are taken in the epilogue, or -1 */
+    int bn;       /* BN_BWD_*, DENSE_BN_*: the batch norm, else -1 */
+    int sums_bn; /* CONV_BWD, DENSE_BWD_WEIGHTS: batch norm in front whose backward sums come with the weights' gradient, which
+                    is that of x - mean until the end of the step (weight_sums.c), or -1 */
+    size_t partial_offset; /* DENSE_BWD_WEIGHTS with sums_bn: in net->bn_partial */
+    cnnbn_activation pre;  /* BN_BWD_APPLY: activation that made x, whose derivative is applied too */
+    int first_channel;     /* UNCONCAT */
+    int which;             /* PLAIN_BWD: the input whose gradient it is; 0 makes those of the weights too */
+    size_t stack_offset;   /* CONV_BWD, PLAIN_BWD: floats, of dw and db in the thread's stack entry */
+    double seconds;        /* profile, summed over threads */
+    double flop;           /* of one sample */
 } instr;
 
 enum { STOP_FLAGS = 4 };
@@ -284,6 +288,9 @@ struct cnnbn_net {
     /* Memory of the programs. */
     float *arena, *prepared;
     double *nodes, *reduced; /* rank's entries of a payload; their sum over all slices */
+    float *bn_partial;       /* of dense layers that make a batch norm's sums */
+    double *bn_join;         /* [CNNBN_TREE_DEPTH] entries of such sums */
+    float *centred;          /* what turns a gradient of x - mean into that of x' */
     thread_state *threads;
     int n_threads;
     int S, first_slice, n_slices, n_nodes, stack_entries, block;
@@ -342,9 +349,15 @@ cnnbn_status cnnbn__net_emit(cnnbn_net *net, program *prog, int training);
 int cnnbn__value_root(const program *prog, int v);
 /* join.c: pairs of instructions that one kernel does in one pass */
 void cnnbn__net_join_passes(cnnbn_net *net, program *prog);
+/* weight_sums.c: batch-norm sums that come with the gradient of the weights behind it */
+int cnnbn__weights_make_sums(const cnnbn_net *net, const program *prog, const instr *weights, int bn);
+cnnbn_status cnnbn__weight_sums_alloc(cnnbn_net *net);
+void cnnbn__weight_sums_join(cnnbn_net *net, const net_level *lv); /* of dense layers: to the rank's entries */
+void cnnbn__weight_sums_finish(cnnbn_net *net);                    /* all gradients are summed */
 /* plan.c */
 cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int max_slice);
 void cnnbn__program_free(program *prog);
+int cnnbn__sums_of(const instr *in); /* batch norm whose backward sums the instruction makes, or -1 */
 /* instr.c: one instruction on one unit */
 void cnnbn__run_instr(const work_unit *u, const instr *in);
 float *cnnbn__instr_array(const work_unit *u, int v);

@@ -1,5 +1,7 @@
 /* Pairs of instructions that one kernel does in one pass.
  *
+ * A batch norm in front of a layer whose weights are trained: its sums can come with their gradient (weight_sums.c).
+ *
  * A batch norm in front of a dense layer of few units (as behind a Flatten): the gradient between them, dz = dy w^T, is as large
  * as the activations and cheap to make, so it is made twice, for the batch norm's sums and behind their reduction for dx, and never
  * written. */
@@ -30,6 +32,15 @@ static instr *apply_of(const program *prog, int bn)
     return NULL;
 }
 
+static instr *weights_of(const program *prog, int index)
+{
+    for (int i = 0; i < prog->n_instrs; i++)
+        if (prog->instrs[i].op == index &&
+            (prog->instrs[i].kind == I_DENSE_BWD_WEIGHTS || prog->instrs[i].kind == I_CONV_BWD))
+            return &prog->instrs[i];
+    return NULL;
+}
+
 static int is_simple(cnnbn_activation pre)
 {
     return pre.kind == CNNBN_ACT_LINEAR || pre.kind == CNNBN_ACT_RELU;
@@ -51,15 +62,36 @@ static void join_dense(cnnbn_net *net, program *prog, instr *sums)
         both[k]->op = data->op;
         both[k]->in[0] = data->in[0]; /* dy of the dense layer; in[1] stays x */
     }
-    sums->kind = I_DENSE_BN_SUMS;
+    instr *weights = weights_of(prog, data->op);
+    if (weights && cnnbn__weights_make_sums(net, prog, weights, sums->bn)) {
+        weights->sums_bn = sums->bn;
+        sums->kind = I_KIND_COUNT;
+    } else {
+        sums->kind = I_DENSE_BN_SUMS;
+    }
     apply->kind = I_DENSE_BN_APPLY;
     data->kind = I_KIND_COUNT;
+}
+
+/* The same for a convolution whose backward pass makes the gradient. */
+static void join_conv(cnnbn_net *net, program *prog, instr *sums)
+{
+    int dz = cnnbn__value_root(prog, sums->in[0]);
+    instr *conv = maker_of(prog, dz);
+    if (!conv || conv->kind != I_CONV_BWD || uses_of(prog, dz) != 2 ||
+        !cnnbn__weights_make_sums(net, prog, conv, sums->bn))
+        return;
+    conv->sums_bn = sums->bn;
+    sums->kind = I_KIND_COUNT;
 }
 
 void cnnbn__net_join_passes(cnnbn_net *net, program *prog)
 {
     for (int i = 0; i < prog->n_instrs; i++)
-        if (prog->instrs[i].kind == I_BN_BWD_SUMS) join_dense(net, prog, &prog->instrs[i]);
+        if (prog->instrs[i].kind == I_BN_BWD_SUMS) {
+            join_dense(net, prog, &prog->instrs[i]);
+            if (prog->instrs[i].kind == I_BN_BWD_SUMS) join_conv(net, prog, &prog->instrs[i]);
+        }
     int n = 0;
     for (int i = 0; i < prog->n_instrs; i++) {
         if (prog->instrs[i].kind == I_KIND_COUNT)

@@ -57,7 +57,7 @@ static cnnbn_status alloc_bns(cnnbn_net *net)
 {
     size_t channels = 0;
     for (int b = 0; b < net->n_bns; b++) channels += ((size_t)net->bns[b].C + 15) / 16 * 16;
-    CNNBN_TRY(cnnbn_alloc_array(channels, 6 * sizeof(float) + 4 * sizeof(double), "batch-norm coefficients",
+    CNNBN_TRY(cnnbn_alloc_array(channels, 8 * sizeof(float) + 4 * sizeof(double), "batch-norm coefficients",
                                 &net->bn_memory));
     double *d = net->bn_memory;
     float *f = (float *)(d + 4 * channels);
@@ -69,8 +69,9 @@ static cnnbn_status alloc_bns(cnnbn_net *net)
         bn->batch_mean = d + 2 * n;
         bn->batch_var = d + 3 * n;
         d += 4 * n;
-        float **arrays[] = {&bn->mean, &bn->scale, &bn->shift, &bn->a, &bn->b, &bn->c0};
+        float **arrays[] = {&bn->mean, &bn->scale, &bn->shift, &bn->a, &bn->b, &bn->c0, &bn->ones, &bn->zeros};
         for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++, f += n) *arrays[k] = f;
+        for (int c = 0; c < bn->C; c++) bn->ones[c] = 1;
         bn->stat_shift = cnnbn_net_param(net, bn->moving_mean);
     }
     return CNNBN_OK;
@@ -147,12 +148,13 @@ static int done_level(const cnnbn_net *net, int param)
     int level = -1;
     for (int i = 0; i < net->train.n_instrs; i++) {
         const instr *in = &net->train.instrs[i];
+        int bn = in->bn >= 0 ? in->bn : in->sums_bn;
         if (in->op < 0 ||
-            (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->kind != I_PLAIN_BWD && in->bn < 0))
+            (in->kind != I_CONV_BWD && in->kind != I_DENSE_BWD_WEIGHTS && in->kind != I_PLAIN_BWD && bn < 0))
             continue;
         const op *o = &net->ops[in->op];
-        int is_its = in->bn >= 0 ? net->bns[in->bn].gamma == param || net->bns[in->bn].beta == param
-                                 : o->kernel == param || o->bias == param;
+        int is_its = (bn >= 0 && (net->bns[bn].gamma == param || net->bns[bn].beta == param)) ||
+                     (in->bn < 0 && (o->kernel == param || o->bias == param));
         if (is_its && in->level > level) level = in->level;
     }
     return level;
@@ -234,7 +236,7 @@ static cnnbn_status create(cnnbn_net *net)
     CNNBN_TRY(cnnbn__net_find_loss(net));
     CNNBN_TRY(cnnbn__net_alloc_params(net)); /* knows from the batch norms which gradients are summed already */
     CNNBN_TRY(cnnbn__rules_alloc(net));
-    cnnbn__net_fuse(net);
+    if (!config->no_fusion) cnnbn__net_fuse(net);
     CNNBN_TRY(alloc_bns(net));
     CNNBN_TRY(cnnbn__net_emit(net, &net->infer, 0));
     CNNBN_TRY(cnnbn__net_plan(net, &net->infer, 0, net->block));
@@ -244,6 +246,7 @@ static cnnbn_status create(cnnbn_net *net)
     }
     CNNBN_TRY(alloc_threads(net));
     CNNBN_TRY(plan_join(net));
+    CNNBN_TRY(cnnbn__weight_sums_alloc(net));
     const program *train = &net->train, *infer = &net->infer;
     CNNBN_TRY(alloc_floats(train->arena_floats, "activations and gradients", &net->arena));
     size_t prepared = train->prepared_floats > infer->prepared_floats ? train->prepared_floats : infer->prepared_floats;
@@ -297,12 +300,13 @@ void cnnbn_net_destroy(cnnbn_net *net)
         void *const blocks[] = {ts->scratch, ts->stack, ts->workspace, ts->sums, ts->keys, ts->bounds, ts->n_merge};
         for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     }
-    void *const blocks[] = {net->input_scale, net->input_shift, net->input_white,  net->ops,      net->graph_values,
-                            net->bns,         net->bn_memory,   net->param_offset, net->agains,   net->weights,
-                            net->state,       net->grads,       net->slots[0],     net->slots[1], net->norms,
-                            net->penalties,   net->arena,       net->prepared,     net->nodes,    net->reduced,
-                            net->threads,     net->joins,       net->copies,       net->buckets,  net->requests,
-                            net->rank_bounds, net->rank_merge,  net->loss_sums};
+    void *const blocks[] = {net->input_scale, net->input_shift, net->input_white,  net->ops,        net->graph_values,
+                            net->bns,         net->bn_memory,   net->param_offset, net->agains,     net->weights,
+                            net->state,       net->grads,       net->slots[0],     net->slots[1],   net->norms,
+                            net->penalties,   net->arena,       net->prepared,     net->nodes,      net->reduced,
+                            net->threads,     net->joins,       net->copies,       net->buckets,    net->requests,
+                            net->rank_bounds, net->rank_merge,  net->loss_sums,    net->bn_partial, net->bn_join,
+                            net->centred};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }

@@ -44,6 +44,11 @@ static int needs_statistics(const cnnbn_net *net, const instr *in)
     }
 }
 
+int cnnbn__sums_of(const instr *in)
+{
+    return in->kind == I_BN_BWD_SUMS || in->kind == I_DENSE_BN_SUMS ? in->bn : in->sums_bn;
+}
+
 static void assign_levels(cnnbn_net *net, program *prog)
 {
     int greatest = 0;
@@ -58,7 +63,8 @@ static void assign_levels(cnnbn_net *net, program *prog)
         }
         in->level = at;
         if (in->stats_bn >= 0) net->bns[in->stats_bn].stats_level = at;
-        if (in->kind == I_BN_BWD_SUMS || in->kind == I_DENSE_BN_SUMS) net->bns[in->bn].sums_level = at;
+        int sums_of = cnnbn__sums_of(in);
+        if (sums_of >= 0) net->bns[sums_of].sums_level = at;
         if (in->out >= 0) prog->values[cnnbn__value_root(prog, in->out)].first = at;
         greatest = later(greatest, at);
     }
@@ -310,8 +316,9 @@ static void place_sums(cnnbn_net *net, program *prog)
             bn->stats_offset = lv->payload;
             lv->payload += 2 * (size_t)bn->C;
         }
-        if (in->kind == I_BN_BWD_SUMS || in->kind == I_DENSE_BN_SUMS) {
-            bn_state *bn = &net->bns[in->bn];
+        int sums_of = cnnbn__sums_of(in);
+        if (sums_of >= 0) {
+            bn_state *bn = &net->bns[sums_of];
             bn->sums_offset = lv->payload;
             lv->payload += 2 * (size_t)bn->C;
         }
@@ -356,7 +363,7 @@ cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int
 {
     prog->max_samples = max_samples;
     CNNBN_TRY(make_plans(net, prog, max_slice));
-    cnnbn__net_join_passes(net, prog);
+    if (!net->config.no_fusion) cnnbn__net_join_passes(net, prog);
     assign_levels(net, prog);
     CNNBN_TRY(sort_instructions(prog));
     find_lives(prog);

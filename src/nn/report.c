@@ -23,6 +23,8 @@ static void print_instr(const cnnbn_net *net, const program *prog, const instr *
     }
     if (in->kind == I_CONV_FWD && in->stats_bn >= 0)
         (void)fprintf(out, ", sums of %s", net->model->layers[net->bns[in->stats_bn].layer].name);
+    if (in->sums_bn >= 0)
+        (void)fprintf(out, ", backward sums of %s", net->model->layers[net->bns[in->sums_bn].layer].name);
     if (in->kind == I_BN_BWD_APPLY && !cnnbn__is_linear(in->pre)) (void)fprintf(out, ", activation before it");
     (void)fprintf(out, "\n");
 }

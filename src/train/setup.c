@@ -203,6 +203,7 @@ static cnnbn_status open_net(trainer *t)
     cnnbn_net_config config = {
         .kernels = t->kernels,
         .conv = t->opt.conv,
+        .no_fusion = t->opt.no_fusion,
         .comm = t->comm,
         .reduce = t->opt.reduce,
         .bn_local = t->opt.bn_local,

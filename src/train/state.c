@@ -91,6 +91,7 @@ void identity_fill(const trainer *t, const char *data_digest, identity *out)
     put(out, "bn", "%s", o->bn_local ? "local" : "sync");
     put(out, "reduce", "%s", o->reduce == CNNBN_REDUCE_ORDERED ? "ordered" : "mpi");
     put(out, "conv", "%s", cnnbn_conv_algo_name(o->conv));
+    put(out, "no-fusion", "%d", o->no_fusion);
     put(out, "data", "%s", data_digest);
 }
 

@@ -319,6 +319,61 @@ static void check_backward(conv_case *c)
     if (db) case_nodes_f32(c->label, "db of a run against its slices", run, c->K, db2, db, db_stride);
 }
 
+/* Sums for a batch norm in front, made of w, dw and db, against those of dx and x' themselves; of a run and of its slices. */
+static void check_sums_of_weights(conv_case *c)
+{
+    const cnnbn_conv_geom *g = &c->plan.geom;
+    const cnnbn_run *run = &c->run.run;
+    if (!c->plan.makes_bn_sums || g->pad_top || g->pad_left || g->P + 2 > g->H || g->Q + 2 > g->W) return;
+    const size_t C = (size_t)g->C, positions = (size_t)g->H * (size_t)g->W, stride = 2 * C, depth = (size_t)run->depth;
+    const size_t n = (size_t)c->run.samples * positions;
+    float *dx = arrays_floats(&c->mem, n * C, 0), *dw = arrays_floats(&c->mem, depth * c->weights, 0);
+    float *db = arrays_floats(&c->mem, depth * c->K, 0), *x = arrays_floats(&c->mem, n * C, 0);
+    double *sums = arrays_doubles(&c->mem, depth * stride), *slices = arrays_doubles(&c->mem, depth * stride);
+    double *expected = arrays_doubles(&c->mem, depth * stride), *scale = arrays_doubles(&c->mem, stride);
+    cnnbn_conv_bwd args = {.run = run,
+                           .x = c->x,
+                           .in = c->in_prologue,
+                           .dy = c->dy,
+                           .w = c->w,
+                           .prepared = c->prepared_bwd,
+                           .dx = dx,
+                           .dw = dw,
+                           .dw_stride = c->weights,
+                           .db = db,
+                           .db_stride = c->K,
+                           .workspace = c->workspace_bwd,
+                           .bn_sums = sums,
+                           .bn_sums_stride = stride};
+    c->table->conv_bwd(&c->plan, &args);
+    c->ref->bn_apply(n, (int)C, c->x, &c->in_prologue, NULL, x);
+    cnnbn_prologue none = {NULL, NULL, NULL, (int)C, {CNNBN_ACT_LINEAR, 0, 0, 0}};
+    float *zeros = arrays_floats(&c->mem, C, 0), *ones = arrays_floats(&c->mem, C, 0);
+    for (size_t i = 0; i < C; i++) {
+        zeros[i] = 0;
+        ones[i] = 1;
+    }
+    none.mean = none.beta = zeros;
+    none.scale = ones;
+    c->ref->bn_bwd_sums(run, (int)positions, (int)C, dx, x, &none, expected, stride);
+    for (size_t i = 0; i < stride; i++) scale[i] = sqrt((double)n * c->terms) + 1;
+    for (int e = 0; e < run->n_nodes; e++)
+        case_close_f64(c->label, "sums of weights", sums + (size_t)e * stride, expected + (size_t)e * stride, scale,
+                       stride, c->tolerance);
+    join js = {.S = c->run.S};
+    for (int s = 0; s < run->n_slices; s++) {
+        case_run one;
+        case_run_slice(&one, &c->run, s);
+        args.run = &one.run;
+        args.x = c->x + (size_t)run->bounds[s] * c->in;
+        args.dy = c->dy + (size_t)run->bounds[s] * c->out;
+        args.bn_sums = slices + (size_t)js.height * stride;
+        c->table->conv_bwd(&c->plan, &args);
+        join_push_f64(&js, &one.run, stride, slices, stride);
+    }
+    case_nodes_f64(c->label, "sums of a run against its slices", run, stride, sums, slices, stride);
+}
+
 void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed)
 {
     for (int i = 0; i < n_cases; i++) {
@@ -326,6 +381,7 @@ void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_c
         case_begin(&c, table, algo, seed, i);
         check_forward(&c);
         check_backward(&c);
+        check_sums_of_weights(&c);
         arrays_end(&c.mem, c.label);
     }
 }

@@ -39,6 +39,7 @@ static void case_begin(dense_case *c, const cnnbn_kernels *table, uint64_t seed,
         period = 16 * dice_int(&c->d, 1, 4);
         F = period * dice_int(&c->d, 2, 40);
         U = dice_int(&c->d, 1, 18);
+        if (dice_one_in(&c->d, 4)) F *= 8; /* many blocks */
     }
     case_run_random(&c->run, &c->d, 40);
     c->plan = (cnnbn_dense_plan){.F = F, .U = U, .max_n = c->run.samples, .max_slice = c->run.max_slice};
@@ -238,6 +239,65 @@ static void check_batch_norm(dense_case *c)
             fail_msg("%s: sum %zu through a batch norm: %.9g, expected %.9g", c->label, i, sums[i], ref_sums[i]);
 }
 
+/* The same sums by way of the weights' gradient, which is then that of x - mean; any number of parts, a run and its slices. */
+static void check_sums_of_weights(dense_case *c)
+{
+    const cnnbn_run *run = &c->run.run;
+    const size_t C = (size_t)c->in.period, nodes = (size_t)run->n_nodes, weights = c->F * c->U;
+    if (!c->plan.bn_groups || !c->in.mean || C % 16 != 0 || C * c->U > c->F) return;
+    float *ones = arrays_floats(&c->mem, C, 0), *zeros = arrays_floats(&c->mem, C, 0);
+    for (size_t i = 0; i < C; i++) {
+        ones[i] = 1;
+        zeros[i] = 0;
+    }
+    const cnnbn_prologue centred = {c->in.mean, ones, zeros, (int)C, {CNNBN_ACT_LINEAR, 0, 0, 0}};
+    const size_t partial = (size_t)c->plan.bn_groups * ((size_t)run->n_slices + c->U) * C;
+    float *dw = arrays_floats(&c->mem, nodes * weights, 1), *ref_dw = arrays_floats(&c->mem, nodes * weights, 0);
+    float *parts[2] = {arrays_floats(&c->mem, partial, 0), arrays_floats(&c->mem, partial, 0)};
+    double *sums = arrays_doubles(&c->mem, (size_t)run->depth * 2 * C);
+    double *expected = arrays_doubles(&c->mem, (size_t)run->depth * 2 * C), *scale = arrays_doubles(&c->mem, 2 * C);
+    cnnbn_dense_bwd_weights args = {.run = run,
+                                    .x = c->x,
+                                    .in = centred,
+                                    .dy = c->dy,
+                                    .dw = dw,
+                                    .dw_stride = weights,
+                                    .w = c->w,
+                                    .prepared = c->prepared,
+                                    .workspace = c->workspace_bwd};
+    for (int k = 0; k < 2; k++) {
+        args.bn_partial = parts[k];
+        args.n_parts = k ? 1 : dice_int(&c->d, 2, 5);
+        for (args.part = args.n_parts - 1; args.part >= 0; args.part--) c->table->dense_bwd_weights(&c->plan, &args);
+    }
+    case_bits(c->label, "sums by parts", parts[0], parts[1], partial * sizeof(float));
+    args.bn_partial = NULL;
+    args.dw = ref_dw;
+    args.n_parts = 1;
+    args.part = 0;
+    c->ref->dense_bwd_weights(&c->ref_plan, &args);
+    double floor = sqrt((double)c->run.samples) / 3;
+    for (size_t e = 0; e < nodes; e++)
+        case_close(c->label, "centred dw", dw + e * weights, ref_dw + e * weights, weights, floor, dense_tolerance);
+
+    cnnbn_dense_bn_join last = {.run = run,
+                                .period = (int)C,
+                                .bn_partial = parts[0],
+                                .dy = c->dy,
+                                .sums = sums,
+                                .sums_stride = 2 * C,
+                                .workspace = c->workspace_bwd};
+    c->table->dense_bn_join(&c->plan, &last);
+    cnnbn_dense_bwd_bn naive = {
+        .run = run, .dy = c->dy, .w = c->w, .x = c->x, .in = centred, .sums = expected, .sums_stride = 2 * C};
+    c->ref->dense_bwd_bn(&c->ref_plan, &naive);
+    double terms = sqrt((double)c->run.samples * (double)weights / (double)C) + 1;
+    for (size_t i = 0; i < 2 * C; i++) scale[i] = terms;
+    for (size_t e = 0; e < nodes; e++)
+        case_close_f64(c->label, "sums of weights", sums + e * 2 * C, expected + e * 2 * C, scale, 2 * C,
+                       dense_tolerance);
+}
+
 /* A NaN in x reaches its row of y and of dw; a NaN in dy its row of dx, its column of dw, and db. */
 static void check_nan(dense_case *c)
 {
@@ -289,6 +349,7 @@ void kernel_cases_dense(const cnnbn_kernels *table, int n_cases, uint64_t seed)
         check_samples(&c);
         check_weights(&c);
         check_batch_norm(&c);
+        check_sums_of_weights(&c);
         check_nan(&c);
         arrays_end(&c.mem, c.label);
     }

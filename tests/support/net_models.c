@@ -14,6 +14,14 @@ const net_model net_models[] = {
                    "  - BatchNormalization\n"
                    "  - Flatten\n"
                    "  - Dense: {units: 4, activation: softmax}\n"},
+    /* Winograd's channels, no padding, a dense layer of few units behind many positions: sums by way of the weights. */
+    {"centred", "input: [14, 14, 2]\nlayers:\n"
+                "  - Conv2D: {filters: 16, kernel_size: 3, activation: relu}\n"
+                "  - BatchNormalization\n"
+                "  - Conv2D: {filters: 16, kernel_size: 3, activation: relu}\n"
+                "  - BatchNormalization\n"
+                "  - Flatten\n"
+                "  - Dense: {units: 4, activation: softmax}\n"},
     {"norm-first", IN "  - BatchNormalization\n"
                       "  - Conv2D: {filters: 6, kernel_size: 3, padding: same, use_bias: false}\n"
                       "  - BatchNormalization\n"

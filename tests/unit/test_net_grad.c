@@ -64,11 +64,24 @@ static void every_table(void **state)
         }
 }
 
+static void without_fusion(void **state)
+{
+    (void)state;
+    for (int i = 0; net_models[i].name; i++) {
+        net_case c = net_case_default(net_models[i].yaml);
+        c.kernels = i % 2 ? "auto" : "ref";
+        c.config.slices = 3;
+        c.config.threads = 2;
+        c.config.no_fusion = 1;
+        compare(net_models[i].name, &c, 8);
+    }
+}
+
 /* Slices 1 .. 16 of a batch of 8: more slices than images leave empty ones. Threads up to more than slices. */
 static void every_grouping(void **state)
 {
     (void)state;
-    static const char *const models[] = {"example", "projection", "shared", "frozen"};
+    static const char *const models[] = {"example", "projection", "shared", "frozen", "centred"};
     static const int slices[] = {1, 2, 3, 5, 7, 16};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (size_t s = 0; s < sizeof slices / sizeof *slices; s++)
@@ -114,10 +127,8 @@ static int close_self(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_model),
-        cmocka_unit_test(every_table),
-        cmocka_unit_test(every_grouping),
-        cmocka_unit_test(short_batches),
+        cmocka_unit_test(every_model),    cmocka_unit_test(every_table),   cmocka_unit_test(without_fusion),
+        cmocka_unit_test(every_grouping), cmocka_unit_test(short_batches),
     };
     return cmocka_run_group_tests(tests, open_self, close_self);
 }

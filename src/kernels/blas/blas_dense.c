@@ -42,6 +42,7 @@ void cnnbn__blas_dense_plan(cnnbn_dense_plan *plan)
     plan->any_grouping = 1;
     plan->prepared_floats = 0;
     plan->fuses_bn = 0;
+    plan->bn_groups = 0;
 }
 
 static int min_int(int a, int b)

@@ -47,6 +47,7 @@ void cnnbn__ref_dense_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd
 void cnnbn__ref_dense_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
 void cnnbn__ref_dense_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
 void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+void cnnbn__ref_dense_bn_join(const cnnbn_dense_plan *plan, const cnnbn_dense_bn_join *args);
 
 void cnnbn__ref_bn_stats(const cnnbn_run *run, int positions, int C, const float *x, const float *shift, double *stat,
                          size_t stat_stride);

@@ -10,6 +10,7 @@ void cnnbn__ref_dense_plan(cnnbn_dense_plan *plan)
     plan->any_grouping = 1;
     plan->prepared_floats = 0;
     plan->fuses_bn = 0;
+    plan->bn_groups = 1;
 }
 
 void cnnbn__ref_dense_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts)
@@ -70,6 +71,46 @@ static void weights_tile(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_wei
         for (size_t j = 0; j < n; j++) out[(size_t)e * out_stride + j] = stack[e][j];
 }
 
+/* Row s of bn_partial: sum over features and units of w times the slice's dw, by channel. The last U rows: sums of w. */
+static void partial_sums(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args)
+{
+    const cnnbn_run *run = args->run;
+    size_t F = (size_t)plan->F, U = (size_t)plan->U, C = (size_t)args->in.period, n = (size_t)run->n_slices;
+    for (size_t row = 0; row < n + U; row++)
+        for (size_t c = 0; c < C; c++) {
+            double sum = 0;
+            for (size_t f = c; f < F; f += C) {
+                if (row >= n) {
+                    sum += (double)args->w[f * U + row - n];
+                    continue;
+                }
+                for (size_t i = (size_t)run->bounds[row]; i < (size_t)run->bounds[row + 1]; i++)
+                    for (size_t u = 0; u < U; u++)
+                        sum += (double)args->w[f * U + u] * cnnbn__ref_affine(&args->in, c, args->x[i * F + f]) *
+                               (double)args->dy[i * U + u];
+            }
+            args->bn_partial[row * C + c] = (float)sum;
+        }
+}
+
+void cnnbn__ref_dense_bn_join(const cnnbn_dense_plan *plan, const cnnbn_dense_bn_join *args)
+{
+    const cnnbn_run *run = args->run;
+    size_t U = (size_t)plan->U, C = (size_t)args->period;
+    const float *w_sums = args->bn_partial + (size_t)run->n_slices * C;
+    int height = 0;
+    for (int s = 0; s < run->n_slices; s++) {
+        double *sums = args->sums + (size_t)height * args->sums_stride;
+        for (size_t c = 0; c < C; c++) {
+            sums[c] = 0;
+            sums[C + c] = (double)args->bn_partial[(size_t)s * C + c];
+            for (size_t i = (size_t)run->bounds[s]; i < (size_t)run->bounds[s + 1]; i++)
+                for (size_t u = 0; u < U; u++) sums[c] += (double)w_sums[u * C + c] * (double)args->dy[i * U + u];
+        }
+        height = cnnbn__stack_push_f64(run, s, height, 2 * C, args->sums, args->sums_stride);
+    }
+}
+
 /* dw = x'^T dy, db = sum of dy */
 void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args)
 {
@@ -82,6 +123,7 @@ void cnnbn__ref_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dens
             weights_tile(plan, args, f, u, n, args->dw + (size_t)f * U + u, args->dw_stride);
         if (args->db && args->part == 0) weights_tile(plan, args, -1, u, n, args->db + u, args->db_stride);
     }
+    if (args->bn_partial && args->part == 0) partial_sums(plan, args);
 }
 
 static double dz_at(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args, size_t i, size_t f)

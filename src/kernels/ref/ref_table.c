@@ -15,6 +15,7 @@ const cnnbn_kernels cnnbn__kernels_ref = {
     .dense_bwd_weights = cnnbn__ref_dense_bwd_weights,
     .dense_prepare = cnnbn__ref_dense_prepare,
     .dense_bwd_bn = cnnbn__ref_dense_bwd_bn,
+    .dense_bn_join = cnnbn__ref_dense_bn_join,
     .bn_stats = cnnbn__ref_bn_stats,
     .bn_apply = cnnbn__ref_bn_apply,
     .bn_bwd_sums = cnnbn__ref_bn_bwd_sums,

@@ -32,6 +32,9 @@
 #define simd_dense_few_fwd CNNBN__ISA(cnnbn__dense_few_fwd)
 #define simd_dense_few_bwd_data CNNBN__ISA(cnnbn__dense_few_bwd_data)
 #define simd_dense_few_bwd_bn CNNBN__ISA(cnnbn__dense_few_bwd_bn)
+#define simd_dense_few_reads CNNBN__ISA(cnnbn__dense_few_reads)
+#define simd_dense_few_bwd_weights CNNBN__ISA(cnnbn__dense_few_bwd_weights)
+#define simd_dense_few_bn_join CNNBN__ISA(cnnbn__dense_few_bn_join)
 
 /* Signatures and contracts are the table's, in kernels.h. */
 void direct_plan(cnnbn_conv_plan *plan);
@@ -66,6 +69,10 @@ void simd_dense_few_prepare(const cnnbn_dense_plan *plan, const float *w, float 
 void simd_dense_few_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *args);
 void simd_dense_few_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_data *args);
 void simd_dense_few_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args);
+/* Whether x is taken straight from its rows (dense_few_weights.c): then dw, but not db, is made by the next one. */
+int simd_dense_few_reads(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+void simd_dense_few_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_weights *args);
+void simd_dense_few_bn_join(const cnnbn_dense_plan *plan, const cnnbn_dense_bn_join *args);
 
 /* An activation other than ReLU and none is done in a pass of its own. */
 static inline int act_is_relu(cnnbn_activation act)

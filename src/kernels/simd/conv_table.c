@@ -67,4 +67,5 @@ void CNNBN__ISA(cnnbn__kernels_simd_conv)(cnnbn_kernels *table)
     table->dense_bwd_weights = simd_dense_bwd_weights;
     table->dense_prepare = simd_dense_prepare;
     table->dense_bwd_bn = simd_dense_few_bwd_bn; /* only plans of few units fuse */
+    table->dense_bn_join = simd_dense_few_bn_join;
 }

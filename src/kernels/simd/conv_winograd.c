@@ -3,7 +3,7 @@
 
 enum {
     FWD_FLOATS = 126976,     /* of V and M of a forward block: L2, with room for U */
-    BWD_FLOATS = 262144,     /* of a backward block: a slice's sums pass through memory once a block */
+    BWD_FLOATS = 126976,     /* of a backward block: a slice's sums pass through memory once a block */
     JOIN_TILES = 48,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
     JOIN_FLOATS = 2621440,   /* of such a block */
     LARGE_WEIGHTS = 4194304, /* floats of U that come from memory: more tiles a block, or U is read too often */
@@ -74,6 +74,7 @@ void winograd_plan(cnnbn_conv_plan *plan)
     size_t blocks = (size_t)(WINO_Q * (wino_plane(w.bwd_block, w.ld_c) + wino_plane(w.bwd_block, w.ld_k)));
     size_t sums = (size_t)(w.join ? (WINO_Q + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS
                                   : WINO_Q * wino_plane(plan->geom.C, w.cols_k));
+    plan->makes_bn_sums = !w.join;
     plan->bwd_workspace_floats = blocks + sums + (size_t)(3 * w.cols_k + 16);
 }
 
@@ -149,15 +150,40 @@ void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *pr
 
 /* ---------------------------------------------------------------- input */
 
+/* What a prologue does to one vector of channels as it is loaded. */
+typedef struct change {
+    vec mean, scale, beta;
+} change;
+
+VEC_INLINE change change_of(const int affine, const cnnbn_prologue *in, ptrdiff_t c, ptrdiff_t lanes)
+{
+    change by = {vec_zero(), vec_zero(), vec_zero()};
+    if (affine) {
+        by.mean = vec_load_part(in->mean + c, lanes);
+        by.scale = vec_load_part(in->scale + c, lanes);
+        by.beta = vec_load_part(in->beta + c, lanes);
+    }
+    return by;
+}
+
+VEC_INLINE vec changed(const int affine, const int relu, const change *by, vec x)
+{
+    if (affine) x = vec_fma(x - by->mean, by->scale, by->beta);
+    return relu ? vec_relu(x) : x;
+}
+
 /* B^T d B of one vector of channels. Rows 1 to 4 first, then 0 and 5: fewer values are live at once. */
-VEC_INLINE void input_vec(const float *d, ptrdiff_t row, ptrdiff_t pixel, float *v, ptrdiff_t plane)
+VEC_INLINE void input_vec(const int affine, const int relu, const change *by, const float *d, ptrdiff_t row,
+                          ptrdiff_t pixel, float *v, ptrdiff_t plane)
 {
     const vec k4 = vec_set1(4), k5 = vec_set1(5);
     vec inner[4][WINO_A], outer[2][WINO_A];
     VEC_UNROLL
     for (int j = 0; j < WINO_A; j++) {
         const float *p = d + j * pixel;
-        vec d1 = vec_load(p + row), d2 = vec_load(p + 2 * row), d3 = vec_load(p + 3 * row), d4 = vec_load(p + 4 * row);
+        vec d1 = changed(affine, relu, by, vec_load(p + row)), d2 = changed(affine, relu, by, vec_load(p + 2 * row));
+        vec d3 = changed(affine, relu, by, vec_load(p + 3 * row)),
+            d4 = changed(affine, relu, by, vec_load(p + 4 * row));
         vec t0 = vec_fnma(k4, d2, d4), t1 = vec_fnma(k4, d1, d3), t2 = d4 - d2, t3 = d3 - d1;
         t3 = t3 + t3;
         inner[0][j] = t0 + t1;
@@ -175,8 +201,11 @@ VEC_INLINE void input_vec(const float *d, ptrdiff_t row, ptrdiff_t pixel, float 
     VEC_UNROLL
     for (int j = 0; j < WINO_A; j++) {
         const float *p = d + j * pixel;
-        outer[0][j] = vec_fma(k4, vec_load(p), vec_fnma(k5, vec_load(p + 2 * row), vec_load(p + 4 * row)));
-        outer[1][j] = vec_fma(k4, vec_load(p + row), vec_fnma(k5, vec_load(p + 3 * row), vec_load(p + 5 * row)));
+        vec e[WINO_A];
+        VEC_UNROLL
+        for (int i = 0; i < WINO_A; i++) e[i] = changed(affine, relu, by, vec_load(p + i * row));
+        outer[0][j] = vec_fma(k4, e[0], vec_fnma(k5, e[2], e[4]));
+        outer[1][j] = vec_fma(k4, e[1], vec_fnma(k5, e[3], e[5]));
     }
     VEC_UNROLL
     for (int i = 0; i < 2; i++) {
@@ -187,50 +216,111 @@ VEC_INLINE void input_vec(const float *d, ptrdiff_t row, ptrdiff_t pixel, float 
     }
 }
 
-/* Pixels of the tile whose corner is (h0, w0), channels [c, c + lanes), by the prologue; zero outside of the image. */
-static void gather_vec(const cnnbn_conv_geom *g, const float *sample, const cnnbn_prologue *in, int h0, int w0,
-                       ptrdiff_t c, ptrdiff_t lanes, float (*d)[VEC_LEN])
+/* The transform of pixels that have been gathered. */
+VEC_INLINE void input_gathered(float (*d)[VEC_LEN], float *v, ptrdiff_t plane)
 {
-    vec mean = vec_zero(), scale = vec_set1(1), beta = vec_zero();
-    if (in->mean) {
-        mean = vec_load_part(in->mean + c, lanes);
-        scale = vec_load_part(in->scale + c, lanes);
-        beta = vec_load_part(in->beta + c, lanes);
-    }
-    int relu = act_is_relu(in->act), apart = act_is_apart(in->act);
-    for (int i = 0; i < WINO_A; i++)
-        for (int j = 0; j < WINO_A; j++, d++) {
-            int h = h0 + i, w = w0 + j;
-            vec x = vec_zero();
-            if (h >= 0 && h < g->H && w >= 0 && w < g->W) {
-                x = vec_load_part(sample + ((ptrdiff_t)h * g->W + w) * g->C + c, lanes);
-                if (in->mean) x = vec_fma(x - mean, scale, beta);
-                if (relu) x = vec_relu(x);
-                if (apart) {
-                    vec_store(*d, x);
-                    EW(act_fwd)((size_t)lanes, in->act, *d, *d);
-                    continue;
-                }
-            }
-            vec_store(*d, x);
+    const change none = {vec_zero(), vec_zero(), vec_zero()};
+    input_vec(0, 0, &none, d[0], WINO_A * VEC_LEN, VEC_LEN, v, plane);
+}
+
+/* The pixels of a tile that lie in the image: rows [top, bottom), columns [left, right) of its 6x6. */
+typedef struct inside {
+    int top, bottom, left, right;
+    const float *corner; /* of the tile, which may lie outside */
+    ptrdiff_t row, pixel;
+} inside;
+
+/* One vector of channels of the tile by the prologue; zero outside of the image. */
+VEC_INLINE void gather_vec(const int affine, const int relu, const inside *at, const cnnbn_prologue *in, ptrdiff_t c,
+                           ptrdiff_t lanes, float (*d)[VEC_LEN])
+{
+    const change by = change_of(affine, in, c, lanes);
+    for (int i = 0; i < WINO_Q; i++) vec_store(d[i], vec_zero());
+    for (int i = at->top; i < at->bottom; i++) {
+        const float *p = at->corner + i * at->row + c;
+        for (int j = at->left; j < at->right; j++) {
+            vec x = lanes == VEC_LEN ? vec_load(p + j * at->pixel) : vec_load_part(p + j * at->pixel, lanes);
+            vec_store(d[i * WINO_A + j], changed(affine, relu, &by, x));
         }
+    }
+}
+
+static int is_whole(const inside *at)
+{
+    return at->top == 0 && at->left == 0 && at->bottom == WINO_A && at->right == WINO_A;
+}
+
+/* A tile inside of the image is transformed as it is read; one at the border, and channels that fill no vector, are gathered. */
+VEC_INLINE void load_by(const int affine, const int relu, const inside *at, const cnnbn_prologue *in, ptrdiff_t C,
+                        float *v, ptrdiff_t plane)
+{
+    _Alignas(64) float d[WINO_Q][VEC_LEN];
+    ptrdiff_t c = 0;
+    if (is_whole(at))
+        for (; c + VEC_LEN <= C; c += VEC_LEN) {
+            const change by = change_of(affine, in, c, VEC_LEN);
+            input_vec(affine, relu, &by, at->corner + c, at->row, at->pixel, v + c, plane);
+        }
+    for (; c < C; c += VEC_LEN) {
+        if (c + VEC_LEN <= C)
+            gather_vec(affine, relu, at, in, c, VEC_LEN, d);
+        else
+            gather_vec(affine, relu, at, in, c, C - c, d);
+        input_gathered(d, v + c, plane);
+    }
+}
+
+/* One function for each kind of prologue, so that none is asked about pixel by pixel. */
+#define LOAD(name, affine, relu)                                                                                \
+    static void load_##name(const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, ptrdiff_t plane) \
+    {                                                                                                           \
+        load_by(affine, relu, at, in, C, v, plane);                                                             \
+    }
+LOAD(plain, 0, 0)
+LOAD(relu, 0, 1)
+LOAD(affine, 1, 0)
+LOAD(affine_relu, 1, 1)
+
+/* Activations that are no single instruction: on the pixels of the image, a vector at a time. */
+static void load_apart(const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, ptrdiff_t plane)
+{
+    _Alignas(64) float d[WINO_Q][VEC_LEN];
+    for (ptrdiff_t c = 0; c < C; c += VEC_LEN) {
+        ptrdiff_t lanes = vec_lanes(C, c);
+        if (in->mean)
+            gather_vec(1, 0, at, in, c, lanes, d);
+        else
+            gather_vec(0, 0, at, in, c, lanes, d);
+        for (int i = at->top; i < at->bottom; i++)
+            for (int j = at->left; j < at->right; j++)
+                EW(act_fwd)((size_t)lanes, in->act, d[i * WINO_A + j], d[i * WINO_A + j]);
+        input_gathered(d, v + c, plane);
+    }
 }
 
 void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prologue *in, int i, int j, float *v,
                     ptrdiff_t plane)
 {
     const cnnbn_conv_geom *g = w->g;
-    int h0 = i * WINO_M - g->pad_top, w0 = j * WINO_M - g->pad_left;
-    ptrdiff_t c = 0, row = (ptrdiff_t)g->W * g->C;
-    if (prologue_is_none(in) && h0 >= 0 && w0 >= 0 && h0 + WINO_A <= g->H && w0 + WINO_A <= g->W) {
-        const float *d = sample + h0 * row + (ptrdiff_t)w0 * g->C;
-        for (; c + VEC_LEN <= g->C; c += VEC_LEN) input_vec(d + c, row, g->C, v + c, plane);
+    const int h0 = i * WINO_M - g->pad_top, w0 = j * WINO_M - g->pad_left;
+    const inside at = {
+        .top = h0 < 0 ? -h0 : 0,
+        .bottom = g->H - h0 < WINO_A ? g->H - h0 : WINO_A,
+        .left = w0 < 0 ? -w0 : 0,
+        .right = g->W - w0 < WINO_A ? g->W - w0 : WINO_A,
+        .corner = sample + ((ptrdiff_t)h0 * g->W + w0) * g->C,
+        .row = (ptrdiff_t)g->W * g->C,
+        .pixel = g->C,
+    };
+    if (act_is_apart(in->act)) {
+        load_apart(&at, in, g->C, v, plane);
+        return;
     }
-    for (; c < g->C; c += VEC_LEN) {
-        _Alignas(64) float d[WINO_Q][VEC_LEN];
-        gather_vec(g, sample, in, h0, w0, c, vec_lanes(g->C, c), d);
-        input_vec(d[0], WINO_A * VEC_LEN, VEC_LEN, v + c, plane);
-    }
+    const int relu = act_is_relu(in->act);
+    if (in->mean)
+        (relu ? load_affine_relu : load_affine)(&at, in, g->C, v, plane);
+    else
+        (relu ? load_relu : load_plain)(&at, in, g->C, v, plane);
 }
 
 /* ---------------------------------------------------------------- products */

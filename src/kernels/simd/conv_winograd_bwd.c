@@ -275,6 +275,35 @@ static void write_slice(const backward *b, float *dw)
             back_vec(b->u + c * b->w->cols_k + k, plane, dw + c * g->K + k, tap, vec_lanes(g->K, k));
 }
 
+static double add_lanes(vec x)
+{
+    double sum = 0;
+    for (int i = 0; i < VEC_LEN; i++) sum += (double)x[i];
+    return sum;
+}
+
+/* What a batch norm in front wants, from the slice's dw and its sum of dy (bias64). */
+static void slice_sums(const backward *b, const float *dw, double *sums)
+{
+    const ptrdiff_t C = b->w->g->C, K = b->w->g->K;
+    for (ptrdiff_t c = 0; c < C; c++) {
+        vec g = vec_zero(), gx = vec_zero();
+        for (ptrdiff_t k = 0; k < K; k += VEC_LEN) {
+            const ptrdiff_t lanes = vec_lanes(K, k);
+            vec taps = vec_zero(), db = vec_zero();
+            for (ptrdiff_t tap = 0; tap < 9; tap++) {
+                vec w = vec_load_part(b->args->w + (tap * C + c) * K + k, lanes);
+                gx = vec_fma(w, vec_load_part(dw + (tap * C + c) * K + k, lanes), gx);
+                taps = taps + w;
+            }
+            for (ptrdiff_t i = 0; i < lanes; i++) db[i] = (float)b->bias64[k + i];
+            g = vec_fma(taps, db, g);
+        }
+        sums[c] = add_lanes(g);
+        sums[C + c] = add_lanes(gx);
+    }
+}
+
 /* Slices of many tiles: their sums go through memory once a block, and dw's stack is the caller's. */
 static void by_slices(backward *b)
 {
@@ -290,13 +319,21 @@ static void by_slices(backward *b)
             if (b->args->dw) add_tiles(b, tile, n, tile > begin);
             if (b->args->dx) data(b, tile, n);
         }
-        bias_push(b, s);
-        if (!b->args->dw) continue;
+        if (!b->args->dw) {
+            bias_push(b, s);
+            continue;
+        }
         float *dw = b->args->dw + (size_t)height * b->args->dw_stride;
         if (end > begin)
             write_slice(b, dw);
         else
             memset(dw, 0, n_dw * sizeof *dw);
+        if (b->args->bn_sums) {
+            bias_flush(b);
+            slice_sums(b, dw, b->args->bn_sums + (size_t)height * b->args->bn_sums_stride);
+            (void)cnnbn__stack_push_f64(run, s, height, 2 * (size_t)w->g->C, b->args->bn_sums, b->args->bn_sums_stride);
+        }
+        bias_push(b, s);
         height = cnnbn__stack_push_f32(run, s, height, n_dw, b->args->dw, b->args->dw_stride);
     }
 }

@@ -15,6 +15,23 @@ enum {
     DENSE_UNITS_FEW = 16 /* at most so many units are kept in registers at once */
 };
 
+/* Few units: transposed weights stand in blocks of FEW_BLOCK features, [F / FEW_BLOCK][U][FEW_BLOCK], a block in L1. Rows of all F
+ * features would meet in the same sets of the cache wherever F is a multiple of 1,024. */
+enum { FEW_BLOCK = 512, FEW_GROUPS = 16 /* of blocks, whose sums for a batch norm are kept apart */ };
+
+/* X(1) ... X(DENSE_UNITS_FEW): one function for each number of units. */
+#define FEW_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)
+
+static inline int few_blocks(const cnnbn_dense_plan *plan)
+{
+    return (plan->F + FEW_BLOCK - 1) / FEW_BLOCK;
+}
+
+static inline const float *few_block(const float *prepared, int U, int b)
+{
+    return prepared + (ptrdiff_t)b * FEW_BLOCK * U;
+}
+
 /* n features of one sample by the prologue; `feature` is the index of the first. */
 static inline void dense_load(int n, int feature, const cnnbn_prologue *in, const float *x, float *to)
 {

@@ -93,6 +93,10 @@ void simd_dense_bwd_weights(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_
         double sums[TILE_COLS];
         bias_gradient(plan, args, sums);
     }
+    if (simd_dense_few_reads(plan, args)) {
+        simd_dense_few_bwd_weights(plan, args);
+        return;
+    }
     const int blocks = (F + DENSE_FEATURES - 1) / DENSE_FEATURES;
     const int end = cnnbn_part_begin(blocks, args->n_parts, args->part + 1);
     for (int b = cnnbn_part_begin(blocks, args->n_parts, args->part); b < end; b++) {

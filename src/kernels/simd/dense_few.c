@@ -6,24 +6,16 @@
 #include "dense.h"
 #include "stack.h"
 
-/* Transposed weights stand in blocks of FEW_BLOCK features: [F / FEW_BLOCK][U][FEW_BLOCK], a block in L1. Rows of all F
- * features would meet in the same sets of the cache wherever F is a multiple of 1,024. */
-enum { FEW_BLOCK = 512 };
-
 int simd_dense_is_few(const cnnbn_dense_plan *plan)
 {
     return plan->U <= DENSE_UNITS_FEW && plan->F >= 64; /* below that the packing of dense_fwd.c costs nothing */
 }
 
-static int n_blocks(const cnnbn_dense_plan *plan)
-{
-    return (plan->F + FEW_BLOCK - 1) / FEW_BLOCK;
-}
-
 void simd_dense_few_plan(cnnbn_dense_plan *plan)
 {
-    plan->prepared_floats = (size_t)n_blocks(plan) * FEW_BLOCK * (size_t)plan->U;
+    plan->prepared_floats = (size_t)few_blocks(plan) * FEW_BLOCK * (size_t)plan->U;
     plan->fuses_bn = 1;
+    plan->bn_groups = few_blocks(plan) < FEW_GROUPS ? few_blocks(plan) : FEW_GROUPS;
     size_t partial = (size_t)plan->max_n * (size_t)plan->U * VEC_LEN + FEW_BLOCK;
     if (partial > plan->fwd_workspace_floats) plan->fwd_workspace_floats = partial;
     size_t channels = 2 * (size_t)plan->F; /* the batch norm's are not known here, and are not more */
@@ -32,8 +24,8 @@ void simd_dense_few_plan(cnnbn_dense_plan *plan)
 
 void simd_dense_few_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts)
 {
-    const int U = plan->U, end = cnnbn_part_begin(n_blocks(plan), n_parts, part + 1);
-    for (int b = cnnbn_part_begin(n_blocks(plan), n_parts, part); b < end; b++) {
+    const int U = plan->U, end = cnnbn_part_begin(few_blocks(plan), n_parts, part + 1);
+    for (int b = cnnbn_part_begin(few_blocks(plan), n_parts, part); b < end; b++) {
         const int f0 = b * FEW_BLOCK, n = plan->F - f0 < FEW_BLOCK ? plan->F - f0 : FEW_BLOCK;
         float *to = prepared + (ptrdiff_t)b * FEW_BLOCK * U;
         const float *from = w + (ptrdiff_t)f0 * U;
@@ -42,11 +34,6 @@ void simd_dense_few_prepare(const cnnbn_dense_plan *plan, const float *w, float 
             for (int f = n; f < FEW_BLOCK; f++) to[u * FEW_BLOCK + f] = 0.0f;
         }
     }
-}
-
-static const float *block_of(const float *prepared, int U, int b)
-{
-    return prepared + (ptrdiff_t)b * FEW_BLOCK * U;
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -107,8 +94,6 @@ VEC_INLINE void dot_block(int samples, int U, int n, const float *x, ptrdiff_t x
 
 typedef void dot_fn(int n, const float *x, ptrdiff_t x_stride, const few_load *l, const float *w, float *partial);
 
-#define FEW_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)
-
 #define DOT(U)                                                                                               \
     static void dot_one_##U(int n, const float *x, ptrdiff_t s, const few_load *l, const float *w, float *p) \
     {                                                                                                        \
@@ -146,9 +131,9 @@ void simd_dense_few_fwd(const cnnbn_dense_plan *plan, const cnnbn_dense_fwd *arg
     float *partial = args->workspace, *row = partial + (ptrdiff_t)plan->max_n * U * VEC_LEN;
     const int in_line = loads_in_line(&args->in), two = U <= FEW_UNITS_PAIRED ? FEW_SAMPLES : 1;
     memset(partial, 0, (size_t)N * (size_t)U * VEC_LEN * sizeof *partial);
-    for (int b = 0; b < n_blocks(plan); b++) {
+    for (int b = 0; b < few_blocks(plan); b++) {
         const int f0 = b * FEW_BLOCK, n = F - f0 < FEW_BLOCK ? F - f0 : FEW_BLOCK;
-        const float *w = block_of(args->prepared, U, b);
+        const float *w = few_block(args->prepared, U, b);
         few_load l = {NULL, NULL, NULL, 0, 0, 0};
         if (args->in.mean)
             l = (few_load){args->in.mean,   args->in.scale,       args->in.beta,
@@ -217,10 +202,10 @@ void simd_dense_few_bwd_data(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd
 {
     const cnnbn_run *run = args->run;
     const int N = run->n_slices ? run->bounds[run->n_slices] : 0, U = plan->U, F = plan->F;
-    for (int b = 0; b < n_blocks(plan); b++) {
+    for (int b = 0; b < few_blocks(plan); b++) {
         const int f0 = b * FEW_BLOCK, n = F - f0 < FEW_BLOCK ? F - f0 : FEW_BLOCK;
         for (int i = 0; i < N; i++)
-            datas[U - 1](n, args->dy + (ptrdiff_t)i * U, block_of(args->prepared, U, b),
+            datas[U - 1](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
                          args->dx + (ptrdiff_t)i * F + f0);
     }
 }
@@ -292,12 +277,12 @@ static void slice_sums(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *a
     const int U = plan->U, F = plan->F, C = args->in.period;
     float *g = args->workspace, *gx = g + C;
     memset(sums, 0, 2 * (size_t)C * sizeof *sums);
-    for (int b = 0; b < n_blocks(plan); b++) {
+    for (int b = 0; b < few_blocks(plan); b++) {
         const int f0 = b * FEW_BLOCK, n = F - f0 < FEW_BLOCK ? F - f0 : FEW_BLOCK;
         const through t = {.mean = args->in.mean, .sum_g = g, .sum_gx = gx, .period = C, .c0_index = f0 % C};
         memset(g, 0, 2 * (size_t)C * sizeof *g);
         for (int i = begin; i < end; i++)
-            throughs[U - 1][0](n, args->dy + (ptrdiff_t)i * U, block_of(args->prepared, U, b),
+            throughs[U - 1][0](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
                                args->x + (ptrdiff_t)i * F + f0, &t, NULL);
         for (int c = 0; c < C; c++) {
             sums[c] += (double)g[c];
@@ -318,7 +303,7 @@ void simd_dense_few_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_b
         }
     }
     if (!args->dx) return;
-    for (int b = 0; b < n_blocks(plan); b++) {
+    for (int b = 0; b < few_blocks(plan); b++) {
         const int f0 = b * FEW_BLOCK, n = F - f0 < FEW_BLOCK ? F - f0 : FEW_BLOCK;
         const through t = {.mean = args->in.mean,
                            .a = args->a,
@@ -328,7 +313,7 @@ void simd_dense_few_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_b
                            .c0_index = f0 % C,
                            .relu = act_is_relu(args->pre)};
         for (int i = 0; i < N; i++)
-            throughs[U - 1][1](n, args->dy + (ptrdiff_t)i * U, block_of(args->prepared, U, b),
+            throughs[U - 1][1](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
                                args->x + (ptrdiff_t)i * F + f0, &t, args->dx + (ptrdiff_t)i * F + f0);
     }
 }

@@ -22,6 +22,7 @@ void simd_dense_plan(cnnbn_dense_plan *plan)
     plan->any_grouping = 1;
     plan->prepared_floats = 0;
     plan->fuses_bn = 0;
+    plan->bn_groups = 0;
     if (simd_dense_is_few(plan)) simd_dense_few_plan(plan);
 }
 

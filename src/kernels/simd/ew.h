@@ -4,6 +4,8 @@
 #ifndef CNNBN_EW_H
 #define CNNBN_EW_H
 
+#include <string.h>
+
 #include "cnnbn/kernels.h"
 #include "ew_ops.h"
 
@@ -49,8 +51,13 @@ EW_INLINE int ew_rows_at_once(size_t rows, int C)
 /* out[0, n*C) = n copies of p[0, C), or of `value` when p is NULL. */
 EW_INLINE void ew_repeat(int n, int C, const float *p, float value, float *restrict out)
 {
-    for (int i = 0; i < n; i++)
-        for (int c = 0; c < C; c++) out[i * C + c] = p ? p[c] : value;
+    const size_t all = (size_t)n * (size_t)C * sizeof *out;
+    for (int c = 0; c < C; c++) out[c] = p ? p[c] : value;
+    for (size_t done = (size_t)C * sizeof *out; done < all;) { /* what is there, once more */
+        size_t take = done < all - done ? done : all - done;
+        memcpy((char *)out + done, out, take);
+        done += take;
+    }
 }
 
 void EW(act_fwd)(size_t n, cnnbn_activation act, const float *x, float *y);

@@ -181,8 +181,8 @@ static cnnbn_status run_step(scaling_bench *b, int which)
     while (fgets(line, sizeof line, out)) {
         const char *behind_model = strncmp(line, "step,\"", 6) == 0 ? strstr(line + 6, "\",") : NULL;
         double value;
-        if (behind_model &&
-            sscanf(behind_model + 2, "%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],,,%lf", &value) == 1)
+        if (behind_model && sscanf(behind_model + 2,
+                                   "%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],%*[^,],,,%lf", &value) == 1)
             ms = value;
     }
     CNNBN_TRY(end(argv, child, out));

@@ -174,7 +174,7 @@ static void a_step_allocates_nothing(void **state)
         for (int i = 0; net_models[i].name; i++) {
             net_bench b;
             cnnbn_step_result result;
-            double sums[2];
+            double sums[2 * 4]; /* a block holds one image here */
             net_case c = net_case_default(net_models[i].yaml);
             c.kernels = *name;
             c.config.threads = 2;

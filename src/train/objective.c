@@ -122,7 +122,7 @@ static cnnbn_status check_values(const objective *o, const char *model_name, con
 
 static int counts_classes(const objective *o)
 {
-    return is_crossentropy(o->loss) || !o->has_values;
+    return is_crossentropy(o->loss) || !o->has_values || o->one_class;
 }
 
 static const char *default_metrics(const objective *o)
@@ -211,6 +211,8 @@ cnnbn_status objective_choose(const objective_wish *wish, const cnnbn_model *mod
     int found;
     CNNBN_TRY(begin(wish, model, o, &found));
     o->has_values = data->n_targets > 0;
+    o->one_class = data->n_targets > 1 && data->target_least >= 0 && data->target_most <= 1 &&
+                   data->target_sum_error <= sum_tolerance;
     if (!found) CNNBN_TRY(default_loss(data, model_name, o));
     CNNBN_TRY(o->has_values ? check_values(o, model_name, data) : check_classes(o, model_name, data));
     if (wish->label_smoothing > 0 && !is_crossentropy(o->loss))

@@ -11,6 +11,7 @@ typedef struct objective {
     cnnbn_net_end end; /* of the model */
     int n_outputs;
     int has_values; /* y holds values, not class numbers */
+    int one_class;  /* of which a sample's are one of K classes */
     int n_metrics;
     cnnbn_metric metrics[CNNBN_METRICS_MAX];
     char names[CNNBN_METRICS_MAX][24]; /* as given: columns of logs are called so */

@@ -32,7 +32,8 @@ static const char *boolean(int value)
     return value ? "true" : "false";
 }
 
-/* A name where the defaults hold; else the class, whose other arguments keep theirs. */
+/* A cross-entropy's name where the defaults hold; else the class, whose other arguments keep theirs. (Keras 3 does not read the short
+ * names of the others from an .h5.) */
 static void add_loss(words *w, const objective *o)
 {
     static const char *const classes[] = {"SparseCategoricalCrossentropy",
@@ -43,15 +44,13 @@ static void add_loss(words *w, const objective *o)
                                           "Huber"};
     int logits = is_crossentropy(o) && o->end == CNNBN_END_LINEAR;
     int smooths = is_crossentropy(o) && o->loss != CNNBN_LOSS_SPARSE_CATEGORICAL_CROSSENTROPY && o->label_smoothing > 0;
-    if (!logits && !smooths && o->loss != CNNBN_LOSS_HUBER) {
+    if (is_crossentropy(o) && !logits && !smooths) {
         add(w, "\"%s\"", cnnbn_loss_name(o->loss));
         return;
     }
     add(w, "{\"class_name\": \"%s\", \"config\": {", classes[o->loss]);
-    if (o->loss == CNNBN_LOSS_HUBER)
-        add(w, "\"delta\": %.17g", o->huber_delta);
-    else
-        add(w, "\"from_logits\": %s", boolean(logits));
+    if (o->loss == CNNBN_LOSS_HUBER) add(w, "\"delta\": %.17g", o->huber_delta);
+    if (is_crossentropy(o)) add(w, "\"from_logits\": %s", boolean(logits));
     if (smooths) add(w, ", \"label_smoothing\": %.17g", o->label_smoothing);
     add(w, "}}");
 }
@@ -64,9 +63,12 @@ static void add_metric(words *w, const objective *o, int m)
     if (kind == CNNBN_METRIC_ACCURACY && o->n_outputs == 1) kind = CNNBN_METRIC_BINARY_ACCURACY;
     switch ((cnnbn_metric_kind)kind) {
     case CNNBN_METRIC_ACCURACY:
-    case CNNBN_METRIC_MAE:
-    case CNNBN_METRIC_MSE:
         add(w, "\"%s\"", o->names[m]);
+        break;
+    case CNNBN_METRIC_MAE: /* Keras would call a plain "mae" by its long name once it is loaded */
+    case CNNBN_METRIC_MSE:
+        add(w, "{\"class_name\": \"Mean%sError\", \"config\": {\"name\": \"%s\"}}",
+            kind == CNNBN_METRIC_MAE ? "Absolute" : "Squared", o->names[m]);
         break;
     case CNNBN_METRIC_TOP:
         add(w, "{\"class_name\": \"%sTopKCategoricalAccuracy\", \"config\": {\"name\": \"%s\", \"k\": %d}}",

@@ -204,7 +204,7 @@ static int matrix_classes(const objective *o)
 {
     int one_class = o->loss <= CNNBN_LOSS_CATEGORICAL_CROSSENTROPY ||
                     (o->loss == CNNBN_LOSS_BINARY_CROSSENTROPY && o->n_outputs == 1) ||
-                    (!o->has_values && o->n_outputs > 1);
+                    ((!o->has_values || o->one_class) && o->n_outputs > 1);
     return one_class ? (o->n_outputs == 1 ? 2 : o->n_outputs) : 0;
 }
 

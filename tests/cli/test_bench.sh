@@ -88,7 +88,7 @@ expect 0 'adam' "$program" kernels --only elementwise --rounds 1 --round-time 0 
 csv elementwise.csv 9 40
 
 expect 0 'By operation' "$program" step --batch-size 6 --threads 1 --model lenet5-bn "${quick[@]}" --csv step.csv
-csv step.csv 19 8
+csv step.csv 20 8
 grep -q '^step,"lenet5-bn",6,' step.csv || complain "step.csv has no line of the step"
 expect 0 'images/s' "$program" step --batch-size 4 --threads 2 --slices 4 --model resnet20 --input 8x8x1 --classes 3 --brief \
     --kernels auto,ref --rounds 1 --round-time 0
@@ -104,7 +104,7 @@ expect 0 'Ranks: 3' "$CNNBN_MPIRUN" 3 "$program" reduce --slices 2 --sizes 1K --
 [ "$(grep -c 'Ranks: ' out)" = 1 ] || complain "more than one rank speaks: $(cat out)"
 expect 0 'images/s' "$CNNBN_MPIRUN" 2 "$program" step --batch-size 8 --threads 1 --reduce ordered,mpi --bn sync,local \
     "${quick[@]}" --csv step2.csv
-csv step2.csv 19 8
+csv step2.csv 20 8
 expect 2 'no-such-model' "$CNNBN_MPIRUN" 2 "$program" step --model no-such-model
 
 expect 2 'starts mpirun itself' "$CNNBN_MPIRUN" 2 "$program" scaling

@@ -83,9 +83,9 @@ state_of() { sed -E 's/^.*\) (.).*/\1/' "/proc/$1/stat" 2> /dev/null || echo Z; 
 # Pids of the ranks that are alive: the trainer, in this folder. With an argument: of that rank only.
 ranks() {
     local p
-    for p in /proc/[0-9]*; do
-        if [ "$(readlink "$p/cwd" 2> /dev/null)" != "$work" ] || [ "$(readlink "$p/exe" 2> /dev/null)" != "$trainer" ]; then continue; fi
-        if [ "$(state_of "${p#/proc/}")" = Z ]; then continue; fi
+    find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$trainer" 2> /dev/null | while read -r p; do
+        p=${p%/exe}
+        if [ "$(readlink "$p/cwd" 2> /dev/null)" != "$work" ] || [ "$(state_of "${p#/proc/}")" = Z ]; then continue; fi
         if [ -n "${1:-}" ] && ! tr '\0' '\n' 2> /dev/null < "$p/environ" | grep -Eqx "(OMPI_COMM_WORLD_RANK|PMI_RANK)=$1"; then continue; fi
         echo "${p#/proc/}"
     done

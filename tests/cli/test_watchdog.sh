@@ -6,6 +6,9 @@ set -u
 . "$CNNBN_SOURCE/tests/cli/train_lib.sh"
 common=(--data small.h5 --model slow.yaml --batch-size 50 --progress lines)
 host=$(hostname)
+# After an abort MPICH's launcher may say 9 of its own: it kills the other ranks.
+aborted=3
+if ! "${MPIRUN:-mpirun}" --version 2>&1 | grep -q "Open MPI"; then aborted="3 or 9"; fi
 begin_run() {
     rm -rf run
     begin "$1" --epochs 100000 --checkpoint-dir run --checkpoint-every 1e --keep 2 --watchdog 4
@@ -21,7 +24,7 @@ for stopped in $cases; do
     kill -STOP "$pid"
     begun=$SECONDS
     end_within 60
-    must 3 "rank $stopped is stopped"
+    case "$aborted" in *"$code"*) ;; *) complain "rank $stopped is stopped: exit code $code, expected $aborted" ;; esac
     [ $((SECONDS - begun)) -le 25 ] || complain "rank $stopped is stopped: it took $((SECONDS - begun)) s"
     line=$(grep -E "cnnbn: watchdog: rank [0-9]+ on $host: no progress" err | head -n 1)
     says "cnnbn: watchdog: rank [0-9]+ on $host: no progress for [0-9]+ s in (training|validation|checkpoint), step [0-9]+, at: [a-z]" "rank $stopped is stopped"

@@ -116,13 +116,13 @@ state_of() { sed -E 's/^.*\) (.).*/\1/' "/proc/$1/stat" 2> /dev/null || echo gon
 
 # The ranks of this test's own runs: processes of the trainer whose folder is this test's. "rank pid" a line, by rank.
 ranks() {
-    local p pid
-    for p in /proc/[0-9]*; do
-        pid=${p#/proc/}
-        [ "$(readlink "$p/cwd" 2> /dev/null)" = "$work" ] || continue
-        [ "$(readlink "$p/exe" 2> /dev/null)" = "$(readlink -f "$trainer")" ] || continue
+    local exe pid
+    # One process looks through /proc: a few for each entry take seconds on a loaded machine, in which a run may end.
+    find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$(readlink -f "$trainer")" 2> /dev/null | while read -r exe; do
+        pid=${exe#/proc/} pid=${pid%/exe}
+        [ "$(readlink "/proc/$pid/cwd" 2> /dev/null)" = "$work" ] || continue
         [ "$(state_of "$pid")" != Z ] || continue
-        printf '%s %s\n' "$(tr '\0' '\n' < "$p/environ" 2> /dev/null | sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p')" "$pid"
+        printf '%s %s\n' "$(tr '\0' '\n' < "/proc/$pid/environ" 2> /dev/null | sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p')" "$pid"
     done | sort -n
 }
 rank_pid() { ranks | sed -n "s/^$1 //p" | head -n 1; }

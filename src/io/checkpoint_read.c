@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "keras_internal.h"
+#include "trial.h"
 
 /* Facts in /cnnbn, far more than are written. */
 enum { META_MAX = 4096 };
@@ -30,12 +31,12 @@ const cnnbn_meta *cnnbn_checkpoint_meta(const cnnbn_checkpoint *checkpoint, cons
     return NULL;
 }
 
-/* The seal first: HDF5 sees no bytes but those that were written. */
-static cnnbn_status open_checked(cnnbn__h5_scope *scope, const char *path, cnnbn__h5_file *file)
+/* The seal first: HDF5 sees no bytes but those that were written, or those that it has survived in a trial. */
+static cnnbn_status check_or_try(const char *path, cnnbn__trial_job job, void *context)
 {
-    int sealed;
-    CNNBN_TRY(cnnbn__seal_check(path, &sealed));
-    return cnnbn__h5_open_file(scope, path, CNNBN_ERR_CHECKPOINT, file);
+    int sealed = 0;
+    if (!cnnbn__keras_is_zip(path)) CNNBN_TRY(cnnbn__seal_check(path, &sealed));
+    return sealed ? CNNBN_OK : cnnbn__trial(path, CNNBN_ERR_CHECKPOINT, job, context);
 }
 
 static cnnbn_status read_model(const cnnbn__h5_file *file, char **json, cnnbn_model **out)
@@ -227,7 +228,7 @@ static cnnbn_status fill(cnnbn__h5_scope *scope, const cnnbn__h5_file *file, cnn
     return checkpoint->is_cnnbn ? check_digest(file, own, checkpoint, *json) : CNNBN_OK;
 }
 
-cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint **out)
+static cnnbn_status read_whole(const char *path, cnnbn_checkpoint **out)
 {
     void *block;
     char *json = NULL;
@@ -241,7 +242,7 @@ cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint **out)
         cnnbn__h5_scope scope;
         cnnbn__h5_enter(&scope);
         cnnbn__h5_file file;
-        status = open_checked(&scope, path, &file);
+        status = cnnbn__h5_open_file(&scope, path, CNNBN_ERR_CHECKPOINT, &file);
         if (status == CNNBN_OK) status = fill(&scope, &file, checkpoint, &json);
         cnnbn__h5_leave(&scope);
     }
@@ -253,7 +254,7 @@ cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint **out)
     return status;
 }
 
-cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out)
+static cnnbn_status read_only_model(const char *path, cnnbn_model **out)
 {
     char *json = NULL;
     if (cnnbn__keras_is_zip(path)) return cnnbn__keras_read_model(path, out);
@@ -261,37 +262,101 @@ cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out)
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     cnnbn__h5_file file;
-    cnnbn_status status = open_checked(&scope, path, &file);
+    cnnbn_status status = cnnbn__h5_open_file(&scope, path, CNNBN_ERR_CHECKPOINT, &file);
     if (status == CNNBN_OK) status = read_model(&file, &json, out);
     cnnbn__h5_leave(&scope);
     cnnbn_free(json);
     return status;
 }
 
-cnnbn_status cnnbn_checkpoint_read_compiled(const char *path, char **out)
+static cnnbn_status read_compiled(const char *path, char **out)
 {
     if (cnnbn__keras_is_zip(path)) return cnnbn__keras_read_compiled(path, out);
     *out = NULL;
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     cnnbn__h5_file file;
-    cnnbn_status status = open_checked(&scope, path, &file);
+    cnnbn_status status = cnnbn__h5_open_file(&scope, path, CNNBN_ERR_CHECKPOINT, &file);
     if (status == CNNBN_OK) status = cnnbn__h5_read_text(&file, file.id, "training_config", "/", out);
     cnnbn__h5_leave(&scope);
     return status;
 }
 
-cnnbn_status cnnbn_checkpoint_read_weights(const char *path, const cnnbn_model *model, float *const *params)
+static cnnbn_status read_weights(const char *path, const cnnbn_model *model, float *const *params)
 {
     cnnbn__weight_place *places = NULL;
     if (cnnbn__keras_is_zip(path)) return cnnbn__keras_read_weights(path, model, params);
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     cnnbn__h5_file file;
-    cnnbn_status status = open_checked(&scope, path, &file);
+    cnnbn_status status = cnnbn__h5_open_file(&scope, path, CNNBN_ERR_CHECKPOINT, &file);
     if (status == CNNBN_OK) status = cnnbn__weights_find(&file, model, &places);
     if (status == CNNBN_OK) status = cnnbn__weights_read(&file, model, places, params);
     cnnbn__weights_release(model, places);
     cnnbn__h5_leave(&scope);
     return status;
+}
+
+/* ---------------------------------------------------------------- the same with the trial before it */
+
+/* A child's results go with the child: nothing is freed there. */
+typedef struct request {
+    const char *path;
+    const cnnbn_model *model;
+    float *const *params;
+} request;
+
+static cnnbn_status try_whole(void *context)
+{
+    cnnbn_checkpoint *checkpoint;
+    return read_whole(((const request *)context)->path, &checkpoint);
+}
+
+static cnnbn_status try_model(void *context)
+{
+    cnnbn_model *model;
+    return read_only_model(((const request *)context)->path, &model);
+}
+
+static cnnbn_status try_weights(void *context)
+{
+    const request *r = context;
+    return read_weights(r->path, r->model, r->params);
+}
+
+static cnnbn_status try_compiled(void *context)
+{
+    char *text;
+    return read_compiled(((const request *)context)->path, &text);
+}
+
+cnnbn_status cnnbn_checkpoint_read(const char *path, cnnbn_checkpoint **out)
+{
+    request r = {.path = path};
+    *out = NULL;
+    CNNBN_TRY(check_or_try(path, try_whole, &r));
+    return read_whole(path, out);
+}
+
+cnnbn_status cnnbn_checkpoint_read_model(const char *path, cnnbn_model **out)
+{
+    request r = {.path = path};
+    *out = NULL;
+    CNNBN_TRY(check_or_try(path, try_model, &r));
+    return read_only_model(path, out);
+}
+
+cnnbn_status cnnbn_checkpoint_read_compiled(const char *path, char **out)
+{
+    request r = {.path = path};
+    *out = NULL;
+    CNNBN_TRY(check_or_try(path, try_compiled, &r));
+    return read_compiled(path, out);
+}
+
+cnnbn_status cnnbn_checkpoint_read_weights(const char *path, const cnnbn_model *model, float *const *params)
+{
+    request r = {path, model, params};
+    CNNBN_TRY(check_or_try(path, try_weights, &r));
+    return read_weights(path, model, params);
 }

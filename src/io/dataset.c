@@ -1,4 +1,5 @@
 #include "dataset_internal.h"
+#include "trial.h"
 
 #include <limits.h>
 #include <math.h>
@@ -225,9 +226,8 @@ static cnnbn_status fill(cnnbn_dataset *dataset, cnnbn__h5_scope *scope, const c
     return CNNBN_OK;
 }
 
-cnnbn_status cnnbn_dataset_open(const char *path, const cnnbn_dataset_paths *paths, cnnbn_dataset **out)
+static cnnbn_status open_dataset(const char *path, const cnnbn_dataset_paths *paths, cnnbn_dataset **out)
 {
-    static const cnnbn_dataset_paths keras = {0};
     void *block;
     *out = NULL;
     CNNBN_TRY(cnnbn_alloc(sizeof(cnnbn_dataset), "a dataset", &block));
@@ -238,13 +238,44 @@ cnnbn_status cnnbn_dataset_open(const char *path, const cnnbn_dataset_paths *pat
     cnnbn__h5_scope scope;
     cnnbn__h5_enter(&scope);
     cnnbn_status status = cnnbn_strdup(path, &dataset->path);
-    if (status == CNNBN_OK) status = fill(dataset, &scope, paths ? paths : &keras);
+    if (status == CNNBN_OK) status = fill(dataset, &scope, paths);
     cnnbn__h5_leave(&scope);
     if (status == CNNBN_OK)
         *out = dataset;
     else
         cnnbn_dataset_close(dataset);
     return status;
+}
+
+typedef struct request {
+    const char *path;
+    const cnnbn_dataset_paths *paths;
+} request;
+
+/* All that HDF5 parses of a dataset is parsed when it is opened, each chunk's place included, but for the data: of those one image
+ * of each split is enough, as the filters that unpack them (filters_of in h5_array.c) check what they do. */
+static cnnbn_status try_dataset(void *context)
+{
+    const request *r = context;
+    cnnbn_dataset *dataset;
+    void *image;
+    CNNBN_TRY(open_dataset(r->path, r->paths, &dataset));
+    CNNBN_TRY(cnnbn_alloc(dataset->info.sample_bytes, "an image", &image));
+    for (int s = 0; s < CNNBN_SPLITS; s++) {
+        if (dataset->info.n[s] == 0) continue;
+        cnnbn_status ignored = cnnbn_dataset_read(dataset, (cnnbn_split)s, 0, 1, image); /* told when it is read in earnest */
+        (void)ignored;
+    }
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn_dataset_open(const char *path, const cnnbn_dataset_paths *paths, cnnbn_dataset **out)
+{
+    static const cnnbn_dataset_paths keras = {0};
+    request r = {path, paths ? paths : &keras};
+    *out = NULL;
+    CNNBN_TRY(cnnbn__trial(path, CNNBN_ERR_DATA, try_dataset, &r));
+    return open_dataset(path, r.paths, out);
 }
 
 void cnnbn_dataset_close(cnnbn_dataset *dataset)

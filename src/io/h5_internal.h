@@ -25,6 +25,9 @@ hid_t cnnbn__h5_own(cnnbn__h5_scope *scope, hid_t id); /* returns id; a negative
 void cnnbn__h5_disown(cnnbn__h5_scope *scope, hid_t id); /* the caller closes it, by cnnbn__h5_release */
 void cnnbn__h5_release(hid_t id);                        /* drops a reference to any id; a negative one is fine */
 
+/* In the child of a fork that happened inside a scope: gives the child a lock of its own, free. */
+void cnnbn__h5_after_fork(void);
+
 /* What HDF5 says went wrong, innermost first, of the last failed call in this thread; borrowed until the next call. */
 const char *cnnbn__h5_reason(void);
 

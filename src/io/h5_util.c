@@ -36,6 +36,12 @@ void cnnbn__h5_leave(cnnbn__h5_scope *scope)
     (void)pthread_mutex_unlock(&lock);
 }
 
+/* The lock is owned by a thread that is not there any more. */
+void cnnbn__h5_after_fork(void)
+{
+    make_lock();
+}
+
 void cnnbn__h5_release(hid_t id)
 {
     if (id >= 0) (void)H5Idec_ref(id);

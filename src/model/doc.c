@@ -248,6 +248,20 @@ static cnnbn_status parse_as(const char *text, size_t bytes, int json, cnnbn__do
     return CNNBN_OK;
 }
 
+/* A directive (%YAML, %TAG) is a line that begins with a '%'; no model needs one, and libfyaml 0.7.12 loops for ever in some. Ends of
+ * lines are those of YAML 1.1 too: NEL, LS and PS, by their last byte. */
+static cnnbn_status refuse_directives(const char *text, size_t bytes)
+{
+    static const char ends[] = "\n\r\xBF\x85\xA8\xA9"; /* \xBF: of a byte order mark */
+    int line = 1;
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '%' && (i == 0 || (text[i - 1] && strchr(ends, text[i - 1]))))
+            return cnnbn_error(CNNBN_ERR_MODEL, "line %d: directives (%%) are not taken; remove it", line);
+        if (text[i] == '\n') line++;
+    }
+    return CNNBN_OK;
+}
+
 /* JSON is YAML but for details that Keras' files can hold (tabs, keys longer than YAML's 1024 bytes), so a text that
  * begins like JSON is tried as such; Python's NaN and Infinity, and YAML in braces, then go the YAML way. */
 cnnbn_status cnnbn__doc_parse(const char *text, size_t bytes, cnnbn__doc **out)
@@ -258,6 +272,7 @@ cnnbn_status cnnbn__doc_parse(const char *text, size_t bytes, cnnbn__doc **out)
     size_t start = 0;
     while (start < bytes && strchr(" \t\r\n", text[start]) && text[start]) start++;
     if (start == bytes) return cnnbn_error(CNNBN_ERR_MODEL, "the text is empty");
+    CNNBN_TRY(refuse_directives(text, bytes));
     if (text[start] == '{' && parse_as(text, bytes, 1, out) == CNNBN_OK) return CNNBN_OK;
     return parse_as(text, bytes, 0, out);
 }

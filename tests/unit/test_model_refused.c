@@ -219,6 +219,9 @@ static void texts(void **state)
     refused("a: &x [1]\nb: *x", "anchors (&) and aliases (*) are not taken");
     refused("input: !!python/object [8]", "tags (!) are not taken");
     refused("input: [8]\n---\ninput: [9]", "a second document");
+    refused("%YAML 1.2\n---\ninput: [8]", "line 1: directives (%) are not taken");
+    refused("# c\n%  x\": null", "line 2: directives (%) are not taken");
+    refused("\xEF\xBB\xBF%  x\": null", "directives (%) are not taken");
     refused("{[1]: 2}", "a key must be a word");
     char deep[200];
     memset(deep, '[', sizeof deep - 1);

@@ -101,6 +101,15 @@ void cnnbn__onnx_int(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *nam
     a->i = value;
 }
 
+void cnnbn__onnx_word(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *name, const char *value)
+{
+    char *copy = cnnbn__onnx_text(f, "%s", value);
+    Onnx__AttributeProto *a = attribute(f, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    if (!a || !copy) return;
+    a->has_s = 1;
+    a->s = (ProtobufCBinaryData){strlen(copy), (uint8_t *)copy};
+}
+
 void cnnbn__onnx_ints(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *name, int n, const int64_t *values)
 {
     int64_t *copy = cnnbn__onnx_grab(f, (size_t)n * sizeof *copy);

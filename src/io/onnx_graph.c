@@ -61,20 +61,15 @@ static cnnbn_shape shape_of(cnnbn_builder *base, int value)
     return self_of(base)->graph->ops[value].shape;
 }
 
-/* Operations that are not written yet: a layer of the list below needs them for some of its arguments. */
-static int refuse(cnnbn_builder *base, int x, const char *what)
+/* An image, or a sequence: an image of one row, whose rank is 2. */
+static cnnbn_shape window_shape(cnnbn_builder *b, int x, const cnnbn_window *w, int channels)
 {
-    onnx_builder *b = self_of(base);
-    if (b->status == CNNBN_OK)
-        b->status = cnnbn_error(CNNBN_ERR_MODEL, "layer %s: %s cannot be written as ONNX yet",
-                                base->model->layers[b->layer].name, what);
-    return x;
+    return shape_of(b, x).rank == 2 ? (cnnbn_shape){2, {w->Q, channels, 0}} : (cnnbn_shape){3, {w->P, w->Q, channels}};
 }
 
 static int conv2d(cnnbn_builder *b, int x, const cnnbn_window *window, int filters, int groups, int kernel, int bias)
 {
-    if (shape_of(b, x).rank != 3) return refuse(b, x, "a layer over (length, channels)");
-    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_CONV, 1, &x, (cnnbn_shape){3, {window->P, window->Q, filters}});
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_CONV, 1, &x, window_shape(b, x, window, filters));
     op->window = *window;
     op->filters = filters;
     op->groups = groups;
@@ -123,7 +118,7 @@ static int softmax(cnnbn_builder *b, int x)
 static int pool(cnnbn_builder *b, cnnbn__onnx_kind kind, int x, const cnnbn_window *window)
 {
     cnnbn_shape in = shape_of(b, x);
-    add(b, kind, 1, &x, (cnnbn_shape){3, {window->P, window->Q, in.dim[in.rank - 1]}})->window = *window;
+    add(b, kind, 1, &x, window_shape(b, x, window, in.dim[in.rank - 1]))->window = *window;
     return last(b);
 }
 
@@ -171,12 +166,6 @@ static int random_contrast(cnnbn_builder *b, int x, const double amount[2], cons
     return x;
 }
 
-static int random_crop(cnnbn_builder *b, int x, int height, int width)
-{
-    (void)height, (void)width;
-    return refuse(b, x, "RandomCrop, which resizes in inference,");
-}
-
 static int reshape(cnnbn_builder *b, int x, cnnbn_shape shape)
 {
     (void)add(b, CNNBN__ONNX_RESHAPE, 1, &x, shape);
@@ -200,15 +189,137 @@ static int concat(cnnbn_builder *b, int n, const int *x)
     return last(b);
 }
 
+static int pad(cnnbn_builder *b, int x, int top, int bottom, int left, int right)
+{
+    const int border[4] = {top, bottom, left, right};
+    cnnbn_shape shape = shape_of(b, x);
+    if (!top && !bottom && !left && !right) return x;
+    shape.dim[shape.rank - 2] += left + right;
+    if (shape.rank == 3) shape.dim[0] += top + bottom;
+    memcpy(add(b, CNNBN__ONNX_PAD, 1, &x, shape)->border, border, sizeof border);
+    return last(b);
+}
+
+static int larger(cnnbn_builder *b, int x, int rows, int columns, int bilinear)
+{
+    cnnbn_shape shape = shape_of(b, x);
+    if (rows == 1 && columns == 1) return x;
+    shape.dim[0] *= rows;
+    shape.dim[1] *= columns;
+    add(b, CNNBN__ONNX_UPSAMPLE, 1, &x, shape)->bilinear = bilinear;
+    return last(b);
+}
+
+static int upsample(cnnbn_builder *b, int x, int rows, int columns)
+{
+    return larger(b, x, rows, columns, 0);
+}
+
+static int upsample_bilinear(cnnbn_builder *b, int x, int rows, int columns)
+{
+    return larger(b, x, rows, columns, 1);
+}
+
+/* In inference the greatest centred window of the output's proportions, made that size; whole numbers cut as Keras cuts them. */
+static int random_crop(cnnbn_builder *b, int x, int height, int width)
+{
+    cnnbn_shape in = shape_of(b, x);
+    int H = in.dim[0], W = in.dim[1], rows = (int)((double)W * height / width),
+        columns = (int)((double)H * width / height);
+    rows = rows > H ? H : rows < 1 ? 1 : rows;
+    columns = columns > W ? W : columns < 1 ? 1 : columns;
+    int top = (H - rows) / 2, left = (W - columns) / 2;
+    x = pad(b, x, -top, -(H - rows - top), -left, -(W - columns - left));
+    if (rows == height && columns == width) return x;
+    add(b, CNNBN__ONNX_UPSAMPLE, 1, &x, (cnnbn_shape){3, {height, width, in.dim[2]}})->bilinear = 1;
+    return last(b);
+}
+
 static int transpose(cnnbn_builder *b, int x, int rows, int columns, cnnbn_shape out)
 {
-    (void)rows, (void)columns, (void)out;
-    return refuse(b, x, "an axis other than the last");
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_TRANSPOSE, 1, &x, out);
+    op->rows = rows;
+    op->columns = columns;
+    return last(b);
+}
+
+static int conv2d_transpose(cnnbn_builder *b, int x, const cnnbn_window *window, cnnbn_shape out, int kernel, int bias)
+{
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_CONV_TRANSPOSE, 1, &x, out);
+    op->window = *window;
+    op->filters = out.dim[2];
+    op->groups = 1;
+    op->kernel = kernel;
+    op->bias = bias;
+    return last(b);
+}
+
+static int affine(cnnbn_builder *b, int x, int n, const double *scale, const double *offset)
+{
+    void *block = NULL;
+    onnx_builder *self = self_of(b);
+    if (self->status == CNNBN_OK)
+        self->status = cnnbn_alloc_array((size_t)n, 2 * sizeof(float), "an ONNX graph", &block);
+    if (!block) return 0;
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_AFFINE, 1, &x, shape_of(b, x));
+    if (self->status != CNNBN_OK) {
+        cnnbn_free(block);
+        return 0;
+    }
+    op->period = n;
+    op->scale = block;
+    op->offset = op->scale + n;
+    for (int i = 0; i < n; i++) {
+        op->scale[i] = (float)scale[i];
+        op->offset[i] = (float)offset[i];
+    }
+    return last(b);
+}
+
+static int binary(cnnbn_builder *b, cnnbn__onnx_kind kind, int x, int y)
+{
+    const int in[2] = {x, y};
+    (void)add(b, kind, 2, in, shape_of(b, x));
+    return last(b);
+}
+
+static int multiply(cnnbn_builder *b, int x, int y)
+{
+    return binary(b, CNNBN__ONNX_MULTIPLY, x, y);
+}
+
+static int maximum(cnnbn_builder *b, int x, int y)
+{
+    return binary(b, CNNBN__ONNX_MAXIMUM, x, y);
+}
+
+static int prelu(cnnbn_builder *b, int x, int alpha)
+{
+    add(b, CNNBN__ONNX_PRELU, 1, &x, shape_of(b, x))->kernel = alpha;
+    return last(b);
+}
+
+static int normalize(cnnbn_builder *b, int x, int positions, int channels, int groups, double epsilon, int gamma,
+                     int beta)
+{
+    cnnbn__onnx_op *op = add(b, CNNBN__ONNX_NORMALIZE, 1, &x, shape_of(b, x));
+    op->positions = positions;
+    op->channels = channels;
+    op->groups = groups;
+    op->epsilon = epsilon;
+    op->gamma = gamma;
+    op->beta = beta;
+    return last(b);
+}
+
+static int unit_normalize(cnnbn_builder *b, int x)
+{
+    (void)add(b, CNNBN__ONNX_UNIT_NORMALIZE, 1, &x, shape_of(b, x));
+    return last(b);
 }
 
 static const cnnbn_builder_ops builder_ops = {
     .conv2d = conv2d,
-    .transpose = transpose,
     .dense = dense,
     .batchnorm = batchnorm,
     .activation = activation,
@@ -224,52 +335,29 @@ static const cnnbn_builder_ops builder_ops = {
     .reshape = reshape,
     .add = add_values,
     .concat = concat,
+    .pad = pad,
+    .conv2d_transpose = conv2d_transpose,
+    .upsample = upsample,
+    .upsample_bilinear = upsample_bilinear,
+    .transpose = transpose,
+    .affine = affine,
+    .multiply = multiply,
+    .maximum = maximum,
+    .prelu = prelu,
+    .normalize = normalize,
+    .unit_normalize = unit_normalize,
+    .channel_dropout = dropout,
+    .noise = dropout,
 };
 
-/* Layers that are lowered to the operations above and to no others. A layer that is not listed is let through only when there is
- * no operation that is not known here: it must not call one. */
-static const char *const listed[] = {"Conv2D",
-                                     "DepthwiseConv2D",
-                                     "BatchNormalization",
-                                     "Dense",
-                                     "Flatten",
-                                     "Reshape",
-                                     "Activation",
-                                     "ReLU",
-                                     "LeakyReLU",
-                                     "ELU",
-                                     "Softmax",
-                                     "MaxPooling2D",
-                                     "Dropout",
-                                     "RandomFlip",
-                                     "RandomTranslation",
-                                     "RandomRotation",
-                                     "RandomContrast",
-                                     "AveragePooling2D",
-                                     "GlobalAveragePooling2D",
-                                     "Add",
-                                     "Concatenate"};
-
-static int all_operations_known(void)
+/* The builder's table grows with the layers. An entry that is not known here would be called as NULL. */
+static cnnbn_status check_operations(void)
 {
     typedef void (*any)(void);
     any f[sizeof builder_ops / sizeof(any)];
     memcpy(f, &builder_ops, sizeof f);
     for (size_t i = 0; i < sizeof f / sizeof *f; i++)
-        if (!f[i]) return 0;
-    return 1;
-}
-
-static cnnbn_status check_layers(const cnnbn_model *model)
-{
-    if (all_operations_known()) return CNNBN_OK;
-    for (int l = 0; l < model->n_layers; l++) {
-        size_t i = 0, n = sizeof listed / sizeof *listed;
-        while (i < n && strcmp(listed[i], model->layers[l].type->name) != 0) i++;
-        if (i == n)
-            return cnnbn_error(CNNBN_ERR_MODEL, "layer %s (%s) cannot be written as ONNX yet", model->layers[l].name,
-                               model->layers[l].type->name);
-    }
+        if (!f[i]) return cnnbn_error(CNNBN_ERR_INTERNAL, "operation %zu of layers has no form in ONNX", i);
     return CNNBN_OK;
 }
 
@@ -315,7 +403,7 @@ cnnbn_status cnnbn__onnx_graph_build(const cnnbn_model *model, int fold_bn, cnnb
 {
     void *block;
     *graph = (cnnbn__onnx_graph){.model = model};
-    CNNBN_TRY(check_layers(model));
+    CNNBN_TRY(check_operations());
     CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_calls, sizeof(int), "values of calls", &block));
     onnx_builder b = {{&builder_ops, model}, graph, -1, CNNBN_OK};
     cnnbn_status status = lower(&b, block);
@@ -327,7 +415,10 @@ cnnbn_status cnnbn__onnx_graph_build(const cnnbn_model *model, int fold_bn, cnnb
 
 void cnnbn__onnx_graph_release(cnnbn__onnx_graph *graph)
 {
-    for (int i = 0; i < graph->n; i++) cnnbn_free(graph->ops[i].in);
+    for (int i = 0; i < graph->n; i++) {
+        cnnbn_free(graph->ops[i].in);
+        cnnbn_free(graph->ops[i].scale);
+    }
     cnnbn_free(graph->ops);
     *graph = (cnnbn__onnx_graph){0};
 }

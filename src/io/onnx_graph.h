@@ -17,7 +17,17 @@ typedef enum cnnbn__onnx_kind {
     CNNBN__ONNX_GLOBAL_AVGPOOL,
     CNNBN__ONNX_RESHAPE,
     CNNBN__ONNX_ADD,
-    CNNBN__ONNX_CONCAT
+    CNNBN__ONNX_CONCAT,
+    CNNBN__ONNX_CONV_TRANSPOSE,
+    CNNBN__ONNX_PAD,
+    CNNBN__ONNX_UPSAMPLE,
+    CNNBN__ONNX_TRANSPOSE,
+    CNNBN__ONNX_AFFINE,
+    CNNBN__ONNX_MULTIPLY,
+    CNNBN__ONNX_MAXIMUM,
+    CNNBN__ONNX_PRELU,
+    CNNBN__ONNX_NORMALIZE,
+    CNNBN__ONNX_UNIT_NORMALIZE
 } cnnbn__onnx_kind;
 
 typedef struct cnnbn__onnx_op {
@@ -32,6 +42,11 @@ typedef struct cnnbn__onnx_op {
     int gamma, beta, moving_mean, moving_variance; /* weights; gamma, beta -1: none */
     double epsilon;
     cnnbn_activation act;
+    int border[4];                   /* pad: top, bottom, left, right; negative: cut off */
+    int rows, columns;               /* transpose */
+    int bilinear;                    /* upsample */
+    int positions, channels, period; /* normalize; affine */
+    float *scale, *offset;           /* affine: [period], one block, owned by `scale` */
     int n_uses;
     int folded; /* of a convolution or dense layer: the batch norm that is part of its weights; else -1 */
     int gone;   /* a batch norm that is folded */

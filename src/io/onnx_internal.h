@@ -35,6 +35,7 @@ void cnnbn__onnx_append(cnnbn__onnx_file *f, cnnbn__onnx_list *list, void *item)
 Onnx__NodeProto *cnnbn__onnx_node(cnnbn__onnx_file *f, const char *type, char *output, int n, char *const *inputs);
 void cnnbn__onnx_int(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *name, int64_t value);
 void cnnbn__onnx_ints(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *name, int n, const int64_t *values);
+void cnnbn__onnx_word(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *name, const char *value);
 void cnnbn__onnx_float(cnnbn__onnx_file *f, Onnx__NodeProto *node, const char *name, float value);
 
 /* Initialisers; they return the name. data: copied. */
@@ -46,5 +47,24 @@ char *cnnbn__onnx_shape(cnnbn__onnx_file *f, char *name, int n, const int64_t *v
 void cnnbn__onnx_emit(cnnbn__onnx_file *f, int op);
 /* The name of a value with the channels last (first = 0) or first (1), transposed when need be. */
 char *cnnbn__onnx_value(cnnbn__onnx_file *f, int value, int first);
+
+/* ---------------------------------------------------------------- for onnx_nodes.c and onnx_plain.c */
+
+/* A name that no other tensor has: the operation's number is in it, and a '/', which is in no layer's name. */
+char *cnnbn__onnx_name(cnnbn__onnx_file *f, int op, const char *part);
+/* The name of an operation's own output, in the order in which it makes it: channels last (first = 0) or first (1). */
+char *cnnbn__onnx_result(cnnbn__onnx_file *f, int op, int first);
+/* The order that a value is there in already; channels first when both are. */
+int cnnbn__onnx_order(cnnbn__onnx_file *f, int value);
+/* A weight as it lies, in its own shape; made once. */
+char *cnnbn__onnx_param(cnnbn__onnx_file *f, int param);
+/* A node of one or two inputs (b NULL) and a name of its own; returns its output. */
+char *cnnbn__onnx_step(cnnbn__onnx_file *f, int op, const char *type, char *a, char *b, const char *name);
+char *cnnbn__onnx_constant(cnnbn__onnx_file *f, int op, const char *name, double value);
+/* A reshape to (batch, dim...); `to` NULL: to a name of its own, which is returned. */
+char *cnnbn__onnx_reshape(cnnbn__onnx_file *f, int op, char *from, int n, const int64_t *dim, char *to,
+                          const char *name);
+/* The operations of onnx_plain.c; 0: it is none of them. */
+int cnnbn__onnx_emit_plain(cnnbn__onnx_file *f, int op);
 
 #endif

@@ -28,6 +28,7 @@ typedef struct level {
 typedef struct reader {
     cnnbn__doc *doc;
     struct fy_parser *parser;
+    struct fy_diag *diag;
     level levels[CNNBN__DOC_DEPTH_MAX];
     int depth;
     int n_documents;
@@ -208,6 +209,11 @@ static cnnbn_status read_events(reader *r)
         if (status != CNNBN_OK) return status;
         if (end) break;
     }
+    void *place = NULL;
+    const struct fy_diag_error *first = fy_diag_errors_iterate(r->diag, &place);
+    if (first && first->msg)
+        return cnnbn_error(CNNBN_ERR_MODEL, "not valid YAML or JSON: line %d, column %d: %s", first->line,
+                           first->column, first->msg);
     if (fy_parser_get_stream_error(r->parser) || r->message[0] || r->depth)
         return cnnbn_error(CNNBN_ERR_MODEL, "not valid YAML or JSON: %s", r->message[0] ? r->message : "it ends early");
     if (!r->doc->root) return cnnbn_error(CNNBN_ERR_MODEL, "the text is empty");
@@ -230,16 +236,18 @@ static cnnbn_status parse_as(const char *text, size_t bytes, int json, cnnbn__do
     diag_cfg.colorize = false;
     diag_cfg.show_source = diag_cfg.show_type = diag_cfg.show_module = false;
     diag_cfg.show_position = true;
-    struct fy_diag *diag = fy_diag_create(&diag_cfg);
+    r.diag = fy_diag_create(&diag_cfg);
+    /* Collected, not written: libfyaml 0.7.12 writes the source beside its complaints, unasked, and reads past it. */
+    if (r.diag) fy_diag_set_collect_errors(r.diag, true);
     const struct fy_parse_cfg cfg = {
-        .search_path = "", .flags = json ? FYPCF_JSON_FORCE : FYPCF_JSON_NONE, .userdata = NULL, .diag = diag};
-    r.parser = diag ? fy_parser_create(&cfg) : NULL;
+        .search_path = "", .flags = json ? FYPCF_JSON_FORCE : FYPCF_JSON_NONE, .userdata = NULL, .diag = r.diag};
+    r.parser = r.diag ? fy_parser_create(&cfg) : NULL;
     cnnbn_status status = CNNBN_OK;
     if (!r.parser || fy_parser_set_string(r.parser, text, bytes) != 0)
         status = cnnbn_error(CNNBN_ERR_MEMORY, "no memory for the parser of a model's text");
     if (status == CNNBN_OK) status = read_events(&r);
     if (r.parser) fy_parser_destroy(r.parser);
-    if (diag) fy_diag_unref(diag);
+    if (r.diag) fy_diag_destroy(r.diag);
     if (status != CNNBN_OK) {
         cnnbn__doc_destroy(r.doc);
         return status;

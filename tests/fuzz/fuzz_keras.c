@@ -20,13 +20,13 @@ typedef struct archive {
 
 static void put(archive *a, const void *data, size_t n)
 {
-    memcpy(a->bytes + a->n, data, n);
+    if (n) memcpy(a->bytes + a->n, data, n);
     a->n += n;
 }
 
 static void put_number(archive *a, size_t value, size_t n)
 {
-    for (size_t i = 0; i < n; i++) a->bytes[a->n++] = (uint8_t)(value >> 8 * i);
+    for (size_t i = 0; i < n; i++) a->bytes[a->n++] = i < sizeof value ? (uint8_t)(value >> 8 * i) : 0;
 }
 
 /* The fields that a local header and the directory share, from "version needed" to the length of the extra field. */

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 
-os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
@@ -250,4 +250,5 @@ def main():
             write_case(out, name, CASES[name])
 
 
-main()
+if __name__ == "__main__":
+    main()

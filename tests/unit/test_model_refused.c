@@ -214,6 +214,7 @@ static void texts(void **state)
     refused(" \n", "the text is empty");
     refused("# nothing\n", "the text is empty");
     refused("input: [8", "not valid YAML or JSON");
+    refused("input: [8]\nlayers: [\"10", "not valid YAML or JSON: line 2, column 11: ");
     refused("{\"class_name\": \"Sequential\"", "not valid YAML or JSON");
     refused("input: [8]\ninput: [9]\nlayers: [Flatten]", "key \"input\" is there twice");
     refused("a: &x [1]\nb: *x", "anchors (&) and aliases (*) are not taken");

@@ -1,0 +1,333 @@
+"""Every type of layer and every built-in model beside Keras 3 (the newest and 3.3.3), tf_keras and ONNX Runtime, in every file format.
+
+A case is a small model out of tests/golden/make_keras_layers.py, or one of BASIC below, or a built-in model; weights are random.
+Compared are the logarithms of the probabilities of three images; a difference is told over the largest of them. The gradient is one
+step of SGD beside jax' gradient. Writes the table of docs/interop.md to CNNBN_TABLE, where that is set.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+os.environ["KERAS_BACKEND"] = "jax"  # differentiates everything on a CPU, grouped convolutions too
+import h5py  # noqa: E402
+import jax  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+import pytest  # noqa: E402
+from interop import BIN, SOURCE  # noqa: E402
+
+sys.path.insert(0, str(SOURCE / "tests" / "golden"))
+import make_keras_layers as golden  # noqa: E402
+
+L = keras.layers
+TOLERANCE = 1e-5  # float32 sums in another order, some hundred terms deep; built-in models: 110 layers deep
+TOLERANCE_GRADIENT = 2e-5
+LR = 64.0  # large, so that the difference of two weights tells the gradient
+N = 3
+
+# Sequences come as images of one channel, as datasets hold images.
+SEQUENCE = (*golden.SEQUENCE, 1)
+plain_chain = golden.chain
+
+
+def chain(shape, *layers):
+    return plain_chain(SEQUENCE, L.Reshape(shape), *layers) if shape == golden.SEQUENCE else plain_chain(shape, *layers)
+
+
+golden.chain = chain
+image, merge = golden.image, golden.merge
+
+BASIC = {
+    "conv2d": lambda: image(L.Conv2D(4, (3, 2), strides=(2, 1), padding="same", activation="relu")),
+    "conv2d_groups": lambda: image(L.Conv2D(6, 2, groups=2, dilation_rate=2, use_bias=False), filters=4),
+    "depthwise": lambda: image(L.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="tanh")),
+    "batch_norm": lambda: image(L.BatchNormalization(epsilon=1e-4), L.ReLU()),
+    "batch_norm_folded": lambda: image(L.Conv2D(4, 2, use_bias=False), L.BatchNormalization(), L.Flatten(), L.Dense(5), L.BatchNormalization(scale=False)),
+    "dense": lambda: image(L.Flatten(), L.Dense(6, activation="sigmoid")),
+    "reshape": lambda: image(L.Reshape((10, 6)), L.Conv1D(3, 2)),
+    "max_pooling2d": lambda: image(L.MaxPooling2D((2, 3), strides=2, padding="same")),
+    "average_pooling2d": lambda: image(L.AveragePooling2D(3, strides=2, padding="same")),
+    "global_average_pooling2d": lambda: image(L.GlobalAveragePooling2D()),
+    "softmax": lambda: image(L.Softmax()),
+    "add": lambda: merge(L.Add(), 3),
+    "concatenate": lambda: merge(L.Concatenate(), 3),
+    "dropout": lambda: image(L.Dropout(0.5), L.SpatialDropout2D(0.3), L.GaussianNoise(0.2)),
+}
+CASES = golden.CASES | BASIC
+BUILT_IN = (
+    "keras-example lenet5 lenet5-bn allcnn vgg11-bn vgg16-bn resnet20 resnet32 resnet44 resnet56 resnet110 resnet18 resnet34 resnet50 "
+    "resnet18-cifar mobilenet-v1 mobilenet-v2 densenet40-12 wrn-16-4 convmixer"
+).split()
+RANDOM = {"Dropout", "SpatialDropout2D", "GaussianNoise"}
+
+# What another reader cannot do with a file that is right: its reason.
+CANNOT = {
+    "Keras 3.3.3": {},
+    "tf_keras": {},
+}
+rows, shown = {}, {}
+
+
+def run(program, *arguments):
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
+    command = [str(BIN / program), *map(str, arguments)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def randomise(model, seed):
+    """Of a size that keeps the activations so; moving statistics that are not 0 and 1."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for w in model.weights:
+        if w.name in ("gamma", "moving_variance"):
+            value = rng.uniform(0.5, 1.5, w.shape)
+        elif w.name.endswith("kernel"):
+            # a depthwise kernel sums over its window alone
+            fan = np.prod(w.shape[:2]) if w.name.startswith("depthwise") else np.prod(w.shape[:-1])
+            value = rng.normal(0, 1, w.shape) * np.sqrt(1.5 / fan)
+        else:
+            value = rng.normal(0, 0.1, w.shape)
+        values.append(value.astype("float32"))
+    model.set_weights(values)
+
+
+def loss_and_gradient(model, x, y):
+    fixed = [v.value for v in model.non_trainable_variables]
+
+    def loss_of(trainable):
+        p, _, penalties = model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
+        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, p)) + sum(penalties)
+
+    return jax.jit(jax.grad(loss_of))([v.value for v in model.trainable_variables])
+
+
+def difference(found, expected):
+    assert found.shape == expected.shape and np.isfinite(found).all()
+    a, b = np.log(np.maximum(found, 1e-30)), np.log(np.maximum(expected, 1e-30))
+    return float(np.max(np.abs(a - b), where=expected > 1e-6, initial=0) / np.max(np.abs(b)))
+
+
+def predicted(path, data, n_classes):
+    p = np.zeros((N, n_classes))
+    for line in run("cnnbn-predict", "--csv", f"--top={n_classes}", path, data).splitlines()[1:]:
+        fields = line.split(",")
+        for k in range(1, len(fields), 3):
+            p[int(fields[0]), int(fields[k])] = float(fields[k + 2])
+    return p
+
+
+def through_onnx(path, x):
+    onnx.checker.check_model(str(path), full_check=True)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+def weights_of(path, model):
+    """Of an .h5 file, in the order of the model's variables: {layer and name: value}."""
+    found = {}
+    with h5py.File(path) as f:
+        for layer in model.layers:
+            group = f["model_weights"][layer.name] if layer.weights else {}
+            names = group.attrs["weight_names"] if layer.weights else []
+            for variable, name in zip(layer.weights, names, strict=True):
+                found[variable.path] = group[name][:]
+    return found
+
+
+def gradient_difference(model, start, x, y, data, folder):
+    """One step of SGD here and there, constraints included: of the largest change of a weight tensor."""
+    run("cnnbn-train", "--model", start, "--init-from", start, "--data", data, "--steps=1", f"--batch-size={N}", "--optimizer=sgd",
+        f"--lr={LR}", "--no-shuffle", "--no-validation", f"--checkpoint-dir={folder / 'run'}")  # fmt: skip
+    after = weights_of(max((folder / "run").glob("ckpt-*.h5")), model)
+    pairs = []
+    for v, g in zip(model.trainable_variables, loss_and_gradient(model, x, y), strict=True):
+        expected = v.value - LR * g
+        expected = np.asarray(v.constraint(expected) if v.constraint else expected)
+        pairs.append((np.max(np.abs(after[v.path] - expected)), np.max(np.abs(expected - np.asarray(v.value)))))
+    # A gradient may be zero but for rounding, such as that of a bias in front of a batch norm: nothing to compare with.
+    least = 1e-2 * max(change for _, change in pairs)
+    return float(max(off / max(change, least) for off, change in pairs))
+
+
+def build(name):
+    if name in CASES:
+        return CASES[name]()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.json"
+        run("cnnbn-convert", name, path)
+        return keras.models.model_from_json(path.read_text())
+
+
+def labels_of(model):
+    names = set()
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind == "Activation":
+            kind = f"Activation {layer.activation.__name__}"
+        if kind != "InputLayer":
+            names.add(kind)
+    return names
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("matrix")
+
+
+def note(name, column, value):
+    rows[name][column] = value
+
+
+@pytest.mark.parametrize("name", [*CASES, *BUILT_IN])
+def test_case(name, folder):
+    keras.backend.clear_session()
+    here = folder / name
+    here.mkdir()
+    model = build(name)
+    randomise(model, golden.hash_name(name))
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, (N, *model.input_shape[1:])).astype("float32")
+    n_classes = model.output_shape[-1]
+    y = (np.arange(N) % n_classes).astype("int32")
+    expected = np.asarray(model(x, training=False))
+    np.savez(here / "expected.npz", x=x, p=expected)
+    data = here / "data.h5"
+    with h5py.File(data, "w") as f:
+        for split in ("train", "test"):
+            f["x_" + split], f["y_" + split] = x, y
+        f.attrs["class_names"] = [str(k) for k in range(n_classes)]
+    rows[name], shown[name] = {}, labels_of(model)
+
+    theirs = {ending: here / ("theirs" + ending) for ending in (".keras", ".h5", ".weights.h5")}
+    model.save(theirs[".keras"])
+    model.save(theirs[".h5"])
+    model.save_weights(theirs[".weights.h5"])
+    bits = {v.path: np.asarray(v.value) for v in model.variables if "seed_generator" not in v.path}
+    for ending, path in theirs.items():
+        whose = ["--model", theirs[".keras"]] if ending == ".weights.h5" else []
+        ours = here / f"ours{ending.replace('.', '-')}.h5"
+        run("cnnbn-convert", *whose, path, ours)
+        found = weights_of(ours, model)
+        for key, value in bits.items():
+            assert np.array_equal(found[key], value), f"{ending}: {key}"
+    start = here / "ours-keras.h5"
+    for ending in (".keras", ".weights.h5", ".onnx", ".yaml", ".json"):
+        run("cnnbn-convert", start, here / ("ours" + ending))
+    run("cnnbn-convert", "--fold-bn", start, here / "folded.onnx")
+    note(name, "forward", difference(predicted(start, data, n_classes), expected))
+    note(name, "ONNX", difference(through_onnx(here / "ours.onnx", x), expected))
+    note(name, "folded", difference(through_onnx(here / "folded.onnx", x), expected))
+    worst = 0.0
+    for again in (here / "ours.keras", start):
+        loaded = keras.models.load_model(again, compile=False, custom_objects={"gelu_tanh": golden.gelu_tanh})
+        worst = max(worst, difference(np.asarray(loaded(x, training=False)), expected))
+    from_text = keras.models.model_from_json((here / "ours.json").read_text())
+    from_text.load_weights(here / "ours.weights.h5")
+    worst = max(worst, difference(np.asarray(from_text(x, training=False)), expected))
+    note(name, f"Keras {keras.__version__}", worst)
+    if not shown[name] & RANDOM and (name in CASES or name == "keras-example"):
+        note(name, "gradient", gradient_difference(model, start, x, y, data, here))
+    limits = {column: TOLERANCE_GRADIENT if column == "gradient" else TOLERANCE for column in rows[name]}
+    assert all(value <= limits[column] for column, value in rows[name].items()), rows[name]
+
+
+READER = '''
+import os, sys, json, pathlib
+import numpy as np
+if sys.argv[1] == "tf_keras":
+    import tf_keras as keras
+else:
+    import keras
+print("version", keras.__version__, flush=True)
+for folder in sorted(pathlib.Path(sys.argv[2]).iterdir()):
+    if not (folder / "ours-keras.h5").exists():
+        continue
+    stored = np.load(folder / "expected.npz")
+    for ending in sys.argv[3:]:
+        try:
+            model = keras.models.load_model(folder / ("ours" + ending), compile=False)
+            p = np.asarray(model(stored["x"], training=False))
+            np.save(folder / (sys.argv[1] + ending + ".npy"), p)
+            if ending == "-keras.h5":
+                for kind in (".h5", ".keras", ".weights.h5"):
+                    out = folder / (sys.argv[1] + kind)
+                    model.save_weights(out) if kind == ".weights.h5" else model.save(out)
+            print(json.dumps([folder.name, ending, ""]), flush=True)
+        except Exception as error:
+            print(json.dumps([folder.name, ending, f"{type(error).__name__}: {error}"[:300]]), flush=True)
+    keras.backend.clear_session()
+'''
+
+
+@pytest.mark.parametrize("reader", ["Keras 3.3.3", "tf_keras"])
+def test_other_readers(reader, folder):
+    """Files from here open there; what is saved there comes back with the same weights."""
+    environment = dict(os.environ, KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3")
+    if reader != "tf_keras":
+        environment["PYTHONPATH"] = os.environ["CNNBN_KERAS_OLD"]
+    word = reader.split()[0].lower()
+    command = [sys.executable, "-c", READER, word, str(folder), "-keras.h5", ".keras"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines, done.stderr
+    if reader != "tf_keras":
+        assert lines[0] == "version 3.3.3", lines[0]
+    refused, wrong = {}, []
+    for line in lines[1:]:
+        if not line.startswith("["):
+            continue
+        name, ending, error = json.loads(line)
+        if error:
+            refused.setdefault(name, {})[ending] = error
+            continue
+        expected = np.load(folder / name / "expected.npz")["p"]
+        off = difference(np.load(folder / name / f"{word}{ending}.npy"), expected)
+        rows[name][reader] = max(off, rows[name].get(reader, 0))
+        if off > TOLERANCE:
+            wrong.append((name, ending, off))
+    for name in rows:
+        for kind in (".h5", ".keras", ".weights.h5"):
+            back = folder / name / (word + kind)
+            if not back.exists() or (word == "tf_keras" and kind != ".h5" and kind != ".keras"):
+                continue
+            ours = folder / name / f"back-{word}{kind.replace('.', '-')}.h5"
+            whose = ["--model", folder / name / "ours-keras.h5"] if kind == ".weights.h5" else []
+            try:
+                run("cnnbn-convert", *whose, back, ours)
+                if run("cnnbn-info", "--digest", ours).split()[0] != run("cnnbn-info", "--digest", folder / name / "ours-keras.h5").split()[0]:
+                    wrong.append((name, kind, "other weights came back"))
+            except AssertionError as error:
+                wrong.append((name, kind, str(error)[-300:]))
+    assert not wrong, wrong
+    unexpected = {name: errors for name, errors in refused.items() if name not in CANNOT[reader]}
+    assert not unexpected, json.dumps(unexpected, indent=1)
+
+
+COLUMNS = ["forward", "gradient", f"Keras {keras.__version__}", "Keras 3.3.3", "tf_keras", "ONNX", "folded"]
+
+
+def test_table():
+    """Layers by type: the worst of all cases that hold it; then the built-in models."""
+    kinds = sorted({kind for name in CASES if name in shown for kind in shown[name]})
+    lines = ["| layer | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for kind in kinds + BUILT_IN:
+        names = [kind] if kind in BUILT_IN else [name for name in CASES if name in shown and kind in shown[name]]
+        if kind in BUILT_IN and kind not in rows:
+            continue
+        cells = []
+        for column in COLUMNS:
+            values = [rows[name][column] for name in names if column in rows[name]]
+            cells.append(f"{max(values):.1e}" if values else "-")
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if os.environ.get("CNNBN_TABLE"):
+        with open(os.environ["CNNBN_TABLE"], "w") as f:
+            f.write(text)

@@ -53,8 +53,8 @@ static rlim_t seconds_for(uint64_t bytes)
 /* The signals that stop a run are the parent's business: it waits for the child. */
 static void prepare_child(uint64_t bytes)
 {
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU}, stops[] = {SIGTERM, SIGINT,
-                                                                                                 SIGUSR1, SIGUSR2};
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU},
+                     stops[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) (void)signal(crashes[i], SIG_DFL);
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) (void)signal(stops[i], SIG_IGN);
@@ -120,7 +120,8 @@ cnnbn_status cnnbn__trial(const char *path, cnnbn_status bad, cnnbn__trial_job j
     const char *trust = getenv("CNNBN_TRUST_FILES");
     if (trust && strcmp(trust, "1") == 0) return CNNBN_OK;
     void *memory = mmap(NULL, sizeof(report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return cnnbn_error(CNNBN_ERR_MEMORY, "%s: no memory to try it: %s", path, strerror(errno));
+    if (memory == MAP_FAILED)
+        return cnnbn_error(CNNBN_ERR_MEMORY, "%s: no memory to try it: %s", path, strerror(errno));
     cnnbn_status status = run(memory, path, bad, job, context);
     (void)munmap(memory, sizeof(report));
     return status;

@@ -176,8 +176,7 @@ static void datasets_do_not_end_the_process(void **state)
     cnnbn_dataset_writer *writer;
     size_t bytes;
     check_ok(cnnbn_dataset_writer_create(scratch_path("data.h5"), &spec, &writer));
-    for (int s = 0; s < 2; s++)
-        check_ok(cnnbn_dataset_writer_append(writer, (cnnbn_split)s, N, images, labels));
+    for (int s = 0; s < 2; s++) check_ok(cnnbn_dataset_writer_append(writer, (cnnbn_split)s, N, images, labels));
     check_ok(cnnbn_dataset_writer_end(writer));
     unsigned char *data = scratch_read(scratch_path("data.h5"), &bytes);
     damage("dataset", data, bytes, rounds(), 22, "", read_dataset);

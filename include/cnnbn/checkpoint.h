@@ -30,7 +30,7 @@ typedef struct cnnbn_meta {
 } cnnbn_meta;
 
 /* A named flat array of floats in /cnnbn/optimizer: one value per element of every trainable weight, in the order of
- * model->params, without gaps. */
+ * model->params, without gaps. "ema", the average of the weights, has the others too: moving statistics. */
 typedef struct cnnbn_slot {
     char name[32];
     size_t n;

@@ -261,8 +261,22 @@ typedef struct cnnbn_adam {
 typedef struct cnnbn_sgd {
     float lr, momentum;
     int nesterov;
-    float decay; /* as above */
+    float decay;   /* as above */
+    float coupled; /* the gradient is g + coupled*w (LARS) */
 } cnnbn_sgd;
+
+typedef struct cnnbn_rmsprop {
+    float lr, rho, rate; /* rate: 1 - rho, computed in double */
+    float momentum, epsilon;
+    float decay; /* as above */
+} cnnbn_rmsprop;
+
+typedef struct cnnbn_lamb {
+    float rate1, rate2;       /* as Adam's */
+    float correct1, correct2; /* 1/(1 - beta1^t), 1/(1 - beta2^t) */
+    float epsilon;
+    float decay; /* as above */
+} cnnbn_lamb;
 
 /* ---------------------------------------------------------------- the table */
 
@@ -427,6 +441,15 @@ typedef struct cnnbn_kernels {
     void (*adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
     /* SGD: m = momentum*m - lr*g; w += m, or Nesterov w += momentum*m - lr*g with the new m. momentum = 0: m unused. */
     void (*sgd)(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
+    /* RMSprop (Tieleman, Hinton 2012) as Keras has it: v = rho*v + (1-rho)*g^2; s = lr*g/sqrt(v + epsilon); m = momentum*m + s;
+     * w -= m. momentum = 0: w -= s, m unused. */
+    void (*rmsprop)(size_t n, const cnnbn_rmsprop *args, const float *g, float *v, float *m, float *w);
+    /* First half of LAMB (You et al. 2020) as Keras has it: w -= w*decay; m and v as Adam's;
+     * g = m*correct1/(sqrt(v*correct2) + epsilon), overwritten. The second half is sgd with lr * |w|/|g|. */
+    void (*lamb)(size_t n, const cnnbn_lamb *args, float *g, float *m, float *v, float *w);
+    /* Greatest |x|; NaN when there is one; 0 when n is 0. */
+    float (*abs_max)(size_t n, const float *x);
+    void (*lerp)(size_t n, float t, const float *x, float *y); /* y += t*(x - y) */
 } cnnbn_kernels;
 
 /* Table for a name: "auto" (simd of the best set this CPU has), "simd", "simd-avx512", "simd-avx2", "simd-baseline",

@@ -20,7 +20,14 @@
 extern "C" {
 #endif
 
-typedef enum cnnbn_optimizer_kind { CNNBN_ADAM = 0, CNNBN_ADAMW, CNNBN_SGD } cnnbn_optimizer_kind;
+typedef enum cnnbn_optimizer_kind {
+    CNNBN_ADAM = 0,
+    CNNBN_ADAMW,
+    CNNBN_SGD,
+    CNNBN_RMSPROP,
+    CNNBN_LARS,
+    CNNBN_LAMB
+} cnnbn_optimizer_kind;
 typedef enum cnnbn_clip_kind {
     CNNBN_CLIP_NONE = 0,
     CNNBN_CLIP_VALUE,
@@ -30,12 +37,14 @@ typedef enum cnnbn_clip_kind {
 
 typedef struct cnnbn_optimizer {
     cnnbn_optimizer_kind kind;
-    double lr, beta1, beta2, epsilon; /* Adam */
-    double momentum;                  /* SGD */
-    int nesterov;
-    double weight_decay; /* decoupled: AdamW and SGD; kernels only */
+    double lr, beta1, beta2, epsilon; /* Adam, LAMB; epsilon: RMSprop too */
+    double momentum;                  /* SGD, RMSprop, LARS */
+    int nesterov;                     /* SGD, LARS */
+    double weight_decay;              /* kernels only; decoupled (w -= lr*decay*w), but LARS': part of the gradient */
     cnnbn_clip_kind clip;
     double clip_limit;
+    double rho;   /* RMSprop */
+    double trust; /* LARS */
 } cnnbn_optimizer;
 
 /* As Keras defines them: the mean over a sample's outputs (of a categorical cross-entropy: the sum), then over the batch. */
@@ -103,6 +112,8 @@ typedef struct cnnbn_net_config {
     int n_metrics;
     cnnbn_metric metrics[CNNBN_METRICS_MAX];
     cnnbn_optimizer optimizer;
+    int accumulate;   /* most micro-batches a step; 0: as 1 */
+    double ema_decay; /* 0: no average; else it becomes decay*average + (1 - decay)*weight after each step */
 } cnnbn_net_config;
 
 typedef struct cnnbn_net cnnbn_net;
@@ -136,6 +147,10 @@ CNNBN_API const float *cnnbn_net_grad(cnnbn_net *net, int i);
 CNNBN_API int64_t cnnbn_net_iterations(const cnnbn_net *net);
 CNNBN_API void cnnbn_net_set_iterations(cnnbn_net *net, int64_t iterations);
 CNNBN_API void cnnbn_net_set_lr(cnnbn_net *net, double lr);
+/* With ema_decay: the average of weight i (moving statistics too), else NULL. It begins as the weights after the first step. */
+CNNBN_API float *cnnbn_net_ema(cnnbn_net *net, int i);
+/* Swaps the weights with their averages, for an evaluation; a second call swaps back, and must come before the next step. Local. */
+CNNBN_API void cnnbn_net_swap_ema(cnnbn_net *net);
 
 /* Slices and samples of this rank in a batch of n samples. */
 CNNBN_API void cnnbn_net_local_samples(const cnnbn_net *net, size_t n, size_t *first, size_t *count);
@@ -153,6 +168,10 @@ typedef struct cnnbn_batch {
     const void *const *partners; /* [n_local] raw images */
     const uint64_t *partner_ids; /* [n_local] */
     const float *weights;        /* [n_local] */
+    /* A step of several micro-batches: this is part 0 .. n_parts - 1 of it, and n_step the samples of all. n_parts 0: the batch is
+     * the step. */
+    int part, n_parts;
+    size_t n_step;
 } cnnbn_batch;
 
 typedef struct cnnbn_step_result {
@@ -168,13 +187,15 @@ CNNBN_API size_t cnnbn_net_n_sums(const cnnbn_net *net);
 CNNBN_API double cnnbn_net_metric(const cnnbn_net *net, int i, const double *sums, double n);
 
 /* One training step: forward, backward, reduction, update. Collective. flags_in: four numbers >= 0 (integers) that ride on a
- * reduction of this step (route "carry"): failures, signals. When the loss is not finite, nothing is updated and
- * CNNBN_ERR_NONFINITE is returned on all ranks. */
+ * reduction of this step (route "carry"): failures, signals. Of a step's micro-batches each call reduces its own gradient, of the
+ * mean over n_step; the last one updates. Moving statistics change with every micro-batch. When the loss is not finite, or
+ * the gradient is not (or too great for the optimiser's squares), CNNBN_ERR_NONFINITE is returned on all ranks, and weights, state
+ * and moving statistics are as before the step's first part; result->loss then tells which of the two it was. */
 CNNBN_API cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
                                             cnnbn_step_result *result) CNNBN_MUST_CHECK;
 
 /* After CNNBN_ERR_NONFINITE, while the batch still stands: names the first weight or tensor (in forward order) that holds a NaN or
- * Inf on this rank. text is set to "" when there is none. *order: its place, for choosing the first over ranks. Local.
+ * Inf on this rank, or else the first gradient of a weight (in backward order) that stopped the update. text is set to "" when there is none. *order: its place, for choosing the first over ranks. Local.
  * Cost: a forward pass by one thread. */
 CNNBN_API void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t bytes);
 

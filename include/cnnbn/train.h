@@ -57,10 +57,12 @@ typedef struct cnnbn_train_options {
     int64_t steps;     /* 0: no limit; else stop after this many steps in all */
     double max_time_s; /* 0: no limit */
     /* how */
-    size_t batch_size;         /* global */
+    size_t batch_size; /* global; of a micro-batch */
+    int accumulate;   /* micro-batches a step, 1: the batch is the step; the last step of an epoch takes what is left */
+    double ema_decay; /* 0: no average of the weights; else it is what validation looks at */
     cnnbn_optimizer optimizer; /* lr: the rate that the schedule starts from */
     cnnbn_schedule schedule;
-    size_t lr_scale_batch; /* 0: lr as it is; else lr * global batch / this (Goyal et al. 2017) */
+    size_t lr_scale_batch; /* 0: lr as it is; else lr * images of a step / this (Goyal et al. 2017) */
     cnnbn_plateau plateau; /* with a constant schedule only */
     cnnbn_early_stopping early_stopping;
     const char *loss; /* as cnnbn_loss_name has it; NULL: of the model's file, or what fits data and model */

@@ -45,14 +45,15 @@ static const cnnbn_slot *find_slot(const cnnbn_checkpoint *checkpoint, const cha
     return NULL;
 }
 
-/* A slot has one value for each of a trainable weight, in the order of the model's weights. */
+/* A slot has the values of each trainable weight, or of every weight, in the order of the model's weights. */
 static size_t compare_slot(const cnnbn_model *model, const cnnbn_slot *a, const cnnbn_slot *b)
 {
     char prefix[64];
-    size_t at = 0, n = 0;
+    size_t at = 0, n = 0, all = 0;
+    for (int i = 0; i < model->n_params; i++) all += model->params[i].count;
     (void)snprintf(prefix, sizeof prefix, "%s of ", a->name);
     for (int i = 0; i < model->n_params; i++) {
-        if (!model->params[i].trainable) continue;
+        if (!model->params[i].trainable && a->n != all) continue;
         n += report(model, prefix, i, a->data + at, b->data + at);
         at += model->params[i].count;
     }

@@ -9,7 +9,7 @@
 
 typedef struct train_settings {
     cnnbn_train_options opt;
-    int lr_given, decay_given, momentum_given, clips_given;
+    int lr_given, decay_given, momentum_given, clips_given, rho_given, trust_given;
     uint64_t schedule_given; /* bits of train_options_schedule.c */
 } train_settings;
 

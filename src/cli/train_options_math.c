@@ -9,6 +9,10 @@ enum option_key {
     OPT_BETA_2,
     OPT_EPSILON,
     OPT_MOMENTUM,
+    OPT_RHO,
+    OPT_TRUST,
+    OPT_ACCUMULATE,
+    OPT_EMA,
     OPT_NESTEROV,
     OPT_WEIGHT_DECAY,
     OPT_CLIP_VALUE,
@@ -29,14 +33,19 @@ enum option_key {
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Mathematics:", 30},
     {"batch-size", OPT_BATCH_SIZE, "B", 0, "GLOBAL batch, shared out over the ranks (default 32)", 0},
-    {"optimizer", OPT_OPTIMIZER, "NAME", 0, "adam, adamw, sgd (default adam)", 0},
-    {"lr", OPT_LR, "X", 0, "learning rate (default 0.001; sgd 0.01)", 0},
-    {"beta-1", OPT_BETA_1, "X", 0, "Adam (default 0.9)", 0},
-    {"beta-2", OPT_BETA_2, "X", 0, "Adam (default 0.999)", 0},
-    {"epsilon", OPT_EPSILON, "X", 0, "Adam (default 1e-7)", 0},
-    {"momentum", OPT_MOMENTUM, "X", 0, "SGD (default 0)", 0},
-    {"nesterov", OPT_NESTEROV, NULL, 0, "SGD with Nesterov momentum", 0},
-    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "decoupled, of kernels (default 0; adamw 0.004)", 0},
+    {"optimizer", OPT_OPTIMIZER, "NAME", 0, "adam, adamw, sgd, rmsprop, lars, lamb (default adam)", 0},
+    {"lr", OPT_LR, "X", 0, "learning rate (default 0.001; sgd, lars 0.01)", 0},
+    {"beta-1", OPT_BETA_1, "X", 0, "Adam, LAMB (default 0.9)", 0},
+    {"beta-2", OPT_BETA_2, "X", 0, "Adam, LAMB (default 0.999)", 0},
+    {"epsilon", OPT_EPSILON, "X", 0, "Adam, LAMB, RMSprop (default 1e-7)", 0},
+    {"momentum", OPT_MOMENTUM, "X", 0, "SGD, RMSprop, LARS (default 0; lars 0.9)", 0},
+    {"rho", OPT_RHO, "X", 0, "RMSprop (default 0.9)", 0},
+    {"trust-coefficient", OPT_TRUST, "X", 0, "LARS (default 0.001)", 0},
+    {"nesterov", OPT_NESTEROV, NULL, 0, "SGD and LARS with Nesterov momentum", 0},
+    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0,
+     "of kernels; decoupled, but with lars part of the gradient (default 0; adamw 0.004)", 0},
+    {"accumulate", OPT_ACCUMULATE, "K", 0, "a step is K batches of --batch-size, their gradients added (default 1)", 0},
+    {"ema", OPT_EMA, "DECAY", 0, "average the weights, 0.999 say; what validation and --checkpoint-best look at", 0},
     {"clip-value", OPT_CLIP_VALUE, "X", 0, "clip each gradient to [-X, X]", 0},
     {"clip-norm", OPT_CLIP_NORM, "X", 0, "clip the norm of each weight's gradient", 0},
     {"global-clip-norm", OPT_GLOBAL_CLIP_NORM, "X", 0, "clip the norm of the whole gradient", 0},
@@ -71,7 +80,7 @@ static void set_clip(train_settings *s, cnnbn_clip_kind kind, const char *option
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    static const char *const optimizers[] = {"adam", "adamw", "sgd", NULL};
+    static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", "lars", "lamb", NULL};
     static const char *const bn_modes[] = {"sync", "local", NULL};
     train_settings *s = state->input;
     cnnbn_train_options *o = &s->opt;
@@ -99,6 +108,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_MOMENTUM:
         opt->momentum = train_real("--momentum", arg, 0, 1);
         s->momentum_given = 1;
+        break;
+    case OPT_RHO:
+        opt->rho = train_real("--rho", arg, 0, 0.999999999);
+        s->rho_given = 1;
+        break;
+    case OPT_TRUST:
+        opt->trust = train_real("--trust-coefficient", arg, 1e-30, 1e6);
+        s->trust_given = 1;
+        break;
+    case OPT_ACCUMULATE:
+        o->accumulate = (int)train_int("--accumulate", arg, 1, 1 << 20);
+        break;
+    case OPT_EMA:
+        o->ema_decay = train_real("--ema", arg, 1e-9, 0.999999999);
         break;
     case OPT_NESTEROV:
         opt->nesterov = 1;
@@ -157,10 +180,18 @@ const struct argp train_options_math = {.options = options, .parser = parse};
 cnnbn_status train_complete_math(train_settings *s)
 {
     cnnbn_optimizer *opt = &s->opt.optimizer;
-    if (!s->lr_given && opt->kind == CNNBN_SGD) opt->lr = 0.01;                 /* Keras' SGD */
+    int has_big_rate = opt->kind == CNNBN_SGD || opt->kind == CNNBN_LARS;
+    if (!s->lr_given && has_big_rate) opt->lr = 0.01;                           /* Keras' SGD */
+    if (!s->momentum_given && opt->kind == CNNBN_LARS) opt->momentum = 0.9;     /* You et al. 2017 */
     if (!s->decay_given && opt->kind == CNNBN_ADAMW) opt->weight_decay = 0.004; /* Keras' AdamW */
     if (opt->kind == CNNBN_ADAM && opt->weight_decay > 0) opt->kind = CNNBN_ADAMW;
-    if ((s->momentum_given || opt->nesterov) && opt->kind != CNNBN_SGD)
-        return cnnbn_error(CNNBN_ERR_OPTION, "--momentum and --nesterov are SGD's; add --optimizer sgd");
+    if (s->momentum_given && !has_big_rate && opt->kind != CNNBN_RMSPROP)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--momentum is of SGD, RMSprop and LARS; add --optimizer sgd");
+    if (opt->nesterov && !has_big_rate)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--nesterov is of SGD and LARS; add --optimizer sgd");
+    if (s->rho_given && opt->kind != CNNBN_RMSPROP)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--rho is RMSprop's; add --optimizer rmsprop");
+    if (s->trust_given && opt->kind != CNNBN_LARS)
+        return cnnbn_error(CNNBN_ERR_OPTION, "--trust-coefficient is of LARS; add --optimizer lars");
     return CNNBN_OK;
 }

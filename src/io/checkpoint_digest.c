@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t cnnbn__checkpoint_slot_length(const cnnbn_model *model)
+size_t cnnbn__checkpoint_slot_length(const cnnbn_model *model, const char *name)
 {
     size_t n = 0;
+    int is_of_all = strcmp(name, "ema") == 0;
     for (int i = 0; i < model->n_params; i++)
-        if (model->params[i].trainable) n += model->params[i].count;
+        if (model->params[i].trainable || is_of_all) n += model->params[i].count;
     return n;
 }
 

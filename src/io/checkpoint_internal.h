@@ -21,7 +21,7 @@ cnnbn_status cnnbn__seal_check(const char *path, int *sealed) CNNBN_MUST_CHECK;
 cnnbn_status cnnbn__checkpoint_digest(const cnnbn_checkpoint *checkpoint, const char *model_json,
                                       const char *state_digest, char text[CNNBN_DIGEST_TEXT]) CNNBN_MUST_CHECK;
 /* Elements of every trainable weight: the length of a slot. */
-size_t cnnbn__checkpoint_slot_length(const cnnbn_model *model);
+size_t cnnbn__checkpoint_slot_length(const cnnbn_model *model, const char *name);
 /* 1 when an attribute of /cnnbn is not a meta entry. */
 int cnnbn__checkpoint_key_is_reserved(const char *key);
 

@@ -82,8 +82,8 @@ static cnnbn_status read_slot(const cnnbn__h5_file *file, hid_t group, const cha
     cnnbn__h5_array array;
     cnnbn_status status = cnnbn__h5_open_array(&scope, file, group, name, shown, &array);
     if (status == CNNBN_OK && (array.kind != H5T_FLOAT || array.rank != 1 || array.count != expected))
-        status = cnnbn_error(file->bad, "%s: %s is %s, expected float32 (%zu,), one value a trainable weight",
-                             file->path, shown, cnnbn__h5_array_text(&array, found, sizeof found), expected);
+        status = cnnbn_error(file->bad, "%s: %s is %s, expected float32 (%zu,), one value a weight", file->path, shown,
+                             cnnbn__h5_array_text(&array, found, sizeof found), expected);
     if (status == CNNBN_OK) status = cnnbn_alloc_array(array.count, sizeof(float), "optimiser state", &data);
     if (status == CNNBN_OK) {
         slot->data = data;
@@ -111,8 +111,8 @@ static cnnbn_status read_slots(cnnbn__h5_scope *scope, const cnnbn__h5_file *fil
         checkpoint->n_slots = (int)n; /* those not read yet hold nothing */
     }
     for (size_t i = 0; i < n && status == CNNBN_OK; i++)
-        status =
-            read_slot(file, group, names[i], cnnbn__checkpoint_slot_length(checkpoint->model), &checkpoint->slots[i]);
+        status = read_slot(file, group, names[i], cnnbn__checkpoint_slot_length(checkpoint->model, names[i]),
+                           &checkpoint->slots[i]);
     cnnbn_free(names);
     return status;
 }

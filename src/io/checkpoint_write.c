@@ -173,7 +173,6 @@ static cnnbn_status write_own(const image *im, cnnbn__h5_scope *scope, const cha
         return hdf5_failed(im, "cnnbn");
     for (int i = 0; i < checkpoint->n_meta; i++) CNNBN_TRY(write_meta(im, own, &checkpoint->meta[i]));
 
-    size_t expected = cnnbn__checkpoint_slot_length(checkpoint->model);
     void *block;
     CNNBN_TRY(cnnbn_alloc_array((size_t)checkpoint->n_slots, sizeof(char *), "slot names", &block));
     const char **names = block;
@@ -181,6 +180,7 @@ static cnnbn_status write_own(const image *im, cnnbn__h5_scope *scope, const cha
     for (int i = 0; i < checkpoint->n_slots && status == CNNBN_OK; i++) {
         const cnnbn_slot *slot = &checkpoint->slots[i];
         hsize_t dim = slot->n;
+        size_t expected = cnnbn__checkpoint_slot_length(checkpoint->model, slot->name);
         names[i] = slot->name;
         if (slot->n != expected || slot->n == 0)
             status = cnnbn_error(CNNBN_ERR_INTERNAL, "%s: optimiser slot %s has %zu values, expected %zu", im->path,

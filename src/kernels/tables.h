@@ -15,7 +15,8 @@ extern const cnnbn_kernels cnnbn__kernels_ref;
 /* conv_* and dense_* by OpenBLAS. */
 void cnnbn__kernels_blas_fill(cnnbn_kernels *table);
 
-/* bn_*, act_*, pools, gap, softmax*, dropout, input_*, add*, scale, sum_*, penalty_bwd, bilinear_*, clip, adam, sgd. */
+/* bn_*, act_*, pools, gap, softmax*, dropout, input_*, add*, scale, sum_*, penalty_bwd, bilinear_*, clip, optimiser steps, abs_max,
+ * lerp. */
 void cnnbn__kernels_simd_elementwise_baseline(cnnbn_kernels *table);
 void cnnbn__kernels_simd_elementwise_avx2(cnnbn_kernels *table);
 void cnnbn__kernels_simd_elementwise_avx512(cnnbn_kernels *table);

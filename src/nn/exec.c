@@ -333,6 +333,47 @@ static void level_end(cnnbn_net *net, int index, const net_level *lv)
     net->status = status;
 }
 
+static void optimize(cnnbn_net *net, int tid, void (*phase)(cnnbn_net *net, int tid))
+{
+    double start = trace_start(net);
+    phase(net, tid);
+    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
+}
+
+/* From the reduced gradient to the new weights; all threads. */
+static void end_step(cnnbn_net *net, int tid)
+{
+    const cnnbn_batch *batch = net->batch;
+    if (batch->n_parts > 1) {
+        optimize(net, tid, cnnbn__optimizer_accumulate);
+        if (batch->part < batch->n_parts - 1) return;
+        wait_threads(net, tid);
+    }
+    if (net->has_penalties) {
+        optimize(net, tid, cnnbn__rules_penalize);
+        wait_threads(net, tid);
+    }
+    optimize(net, tid, cnnbn__optimizer_look);
+    wait_threads(net, tid);
+    if (!cnnbn__optimizer_may_update(net)) {
+        if (tid == 0) net->finish_status = cnnbn_error(CNNBN_ERR_NONFINITE, "the gradient is not finite");
+        return;
+    }
+    if (cnnbn__optimizer_has_ratios(net)) {
+        optimize(net, tid, cnnbn__optimizer_direct);
+        wait_threads(net, tid);
+        optimize(net, tid, cnnbn__optimizer_ratios);
+        wait_threads(net, tid);
+    }
+    optimize(net, tid, cnnbn__optimizer_update);
+    if (net->has_constraints) {
+        wait_threads(net, tid);
+        optimize(net, tid, cnnbn__rules_constrain);
+        wait_threads(net, tid);
+    }
+    if (net->ema) optimize(net, tid, cnnbn__optimizer_average);
+}
+
 static void step_thread(cnnbn_net *net, int tid)
 {
     program *prog = &net->train;
@@ -368,19 +409,7 @@ static void step_thread(cnnbn_net *net, int tid)
     }
     wait_threads(net, tid);
     if (net->finish_status != CNNBN_OK) return;
-    double start = trace_start(net);
-    cnnbn__rules_penalize(net, tid);
-    cnnbn__optimizer_norms(net, tid); /* of the same weights as this thread has penalised */
-    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
-    wait_threads(net, tid);
-    start = trace_start(net);
-    cnnbn__optimizer_update(net, tid);
-    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
-    if (!net->has_constraints) return;
-    wait_threads(net, tid);
-    start = trace_start(net);
-    cnnbn__rules_constrain(net, tid);
-    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
+    end_step(net, tid);
 }
 
 cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, const double flags_in[4],
@@ -391,7 +420,9 @@ cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, cons
     net->given = *batch; /* find_nonfinite looks at it again */
     net->batch = &net->given;
     net->first_sample = cnnbn_slice_begin(batch->n_global, net->S, net->first_slice);
-    net->grad_scale = (float)(1.0 / (double)batch->n_global);
+    int n_parts = batch->n_parts > 1 ? batch->n_parts : 1;
+    net->grad_scale = (float)(1.0 / (double)(n_parts > 1 ? batch->n_step : batch->n_global));
+    if (n_parts == 1 || batch->part == 0) memcpy(net->state_before, net->state, net->n_state * sizeof *net->state);
     net->status = net->request_status = net->finish_status = CNNBN_OK;
     for (int f = 0; f < STOP_FLAGS; f++) net->flags[f] = flags_in[f];
     cnnbn_run_fill(&net->rank_run, batch->n_global, net->S, net->first_slice, net->n_slices, net->rank_bounds,
@@ -406,10 +437,12 @@ cnnbn_status cnnbn_net_train_step(cnnbn_net *net, const cnnbn_batch *batch, cons
     }
     if (net->status == CNNBN_OK) net->status = net->finish_status;
     result->loss = net->loss_sums[0] / (double)batch->n_global;
-    if (net->status == CNNBN_OK) result->loss += cnnbn__rules_sum(net);
+    int is_last = n_parts == 1 || batch->part == n_parts - 1; /* only then are there new penalties */
+    if (net->status == CNNBN_OK) result->loss += is_last ? cnnbn__rules_sum(net) : cnnbn_net_penalty(net);
     result->sums = net->loss_sums;
     for (int f = 0; f < STOP_FLAGS; f++) result->flags[f] = net->flags[f];
-    if (net->status == CNNBN_OK) net->iterations++;
+    if (net->status == CNNBN_OK && is_last) net->iterations++;
+    if (net->status == CNNBN_ERR_NONFINITE) memcpy(net->state, net->state_before, net->n_state * sizeof *net->state);
     return net->status;
 }
 
@@ -547,7 +580,11 @@ void cnnbn_net_find_nonfinite(cnnbn_net *net, int *order, char *text, size_t byt
         found = look_at_level(net, &prog->levels[l], found);
         if (prog->levels[l].has_loss) break;
     }
-    if (found == prog->n_instrs) return;
+    if (found == prog->n_instrs) {
+        int i = cnnbn__optimizer_find_bad(net, text, bytes);
+        if (i >= 0) *order = model->n_params + prog->n_instrs + model->n_params - i;
+        return;
+    }
     *order = model->n_params + found;
     (void)snprintf(text, bytes, "output of layer %s", cnnbn__op_layer_name(net, prog->instrs[found].op));
 }

@@ -238,9 +238,10 @@ typedef struct join_copy {
 typedef struct thread_state {
     int first, n_slices; /* of the thread's run */
     float *scratch, *stack, *workspace;
-    double *sums;   /* stack of payloads */
-    uint64_t *keys; /* dropout keys of a unit */
-    int *bounds;    /* of a unit's run */
+    double *sums;         /* stack of payloads */
+    int gradient_is_good; /* of the thread's part */
+    uint64_t *keys;       /* dropout keys of a unit */
+    int *bounds;          /* of a unit's run */
     unsigned char *n_merge;
     int height;
     cnnbn_node nodes[CNNBN_TREE_DEPTH];
@@ -283,7 +284,11 @@ struct cnnbn_net {
     int64_t iterations;
     double *norms;     /* [n_params] sums of squares for clipping */
     double *penalties; /* [n_params] of this step; behind them the norms of the constraints */
-    int has_constraints;
+    int has_penalties, has_constraints;
+    double *ratios;         /* [n_params] LARS and LAMB: factor on the rate */
+    float *accumulated;     /* micro-batches: sum of the gradients so far */
+    float *ema, *ema_state; /* averages of weights and state, or NULL */
+    float *state_before;    /* moving statistics before the step */
 
     /* Memory of the programs. */
     float *arena, *prepared;
@@ -390,9 +395,18 @@ double cnnbn__rules_sum(const cnnbn_net *net);
 void cnnbn__rules_constrain(cnnbn_net *net, int tid);
 /* timeline.c: with net->trace_room > 0 only */
 void cnnbn__trace_add(cnnbn_net *net, int tid, int what, int detail, double start_s, double end_s);
-/* optimizer.c */
-void cnnbn__optimizer_norms(cnnbn_net *net, int tid);
+/* optimizer.c: by all threads, one after the other with a barrier between; the first for micro-batches only, _direct and _ratios where
+ * _has_ratios. */
+void cnnbn__optimizer_accumulate(cnnbn_net *net, int tid);
+void cnnbn__optimizer_look(cnnbn_net *net, int tid);
+int cnnbn__optimizer_may_update(const cnnbn_net *net); /* after the look: equal for all threads and ranks */
+int cnnbn__optimizer_has_ratios(const cnnbn_net *net);
+void cnnbn__optimizer_direct(cnnbn_net *net, int tid);
+void cnnbn__optimizer_ratios(cnnbn_net *net, int tid);
 void cnnbn__optimizer_update(cnnbn_net *net, int tid);
+void cnnbn__optimizer_average(cnnbn_net *net, int tid); /* with net->ema, behind the constraints */
+/* The weight whose gradient forbids the update, with words for it; -1: none. */
+int cnnbn__optimizer_find_bad(const cnnbn_net *net, char *text, size_t bytes);
 
 const char *cnnbn__instr_name(instr_kind kind);
 const char *cnnbn__op_layer_name(const cnnbn_net *net, int op_index);

@@ -300,13 +300,13 @@ void cnnbn_net_destroy(cnnbn_net *net)
         void *const blocks[] = {ts->scratch, ts->stack, ts->workspace, ts->sums, ts->keys, ts->bounds, ts->n_merge};
         for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     }
-    void *const blocks[] = {net->input_scale, net->input_shift, net->input_white,  net->ops,        net->graph_values,
-                            net->bns,         net->bn_memory,   net->param_offset, net->agains,     net->weights,
-                            net->state,       net->grads,       net->slots[0],     net->slots[1],   net->norms,
-                            net->penalties,   net->arena,       net->prepared,     net->nodes,      net->reduced,
-                            net->threads,     net->joins,       net->copies,       net->buckets,    net->requests,
-                            net->rank_bounds, net->rank_merge,  net->loss_sums,    net->bn_partial, net->bn_join,
-                            net->centred};
+    void *const blocks[] = {
+        net->input_scale, net->input_shift,  net->input_white, net->ops,       net->graph_values, net->bns,
+        net->bn_memory,   net->param_offset, net->agains,      net->weights,   net->state,        net->grads,
+        net->slots[0],    net->slots[1],     net->norms,       net->penalties, net->arena,        net->prepared,
+        net->nodes,       net->reduced,      net->threads,     net->joins,     net->copies,       net->buckets,
+        net->requests,    net->rank_bounds,  net->rank_merge,  net->loss_sums, net->bn_partial,   net->bn_join,
+        net->centred,     net->ratios,       net->accumulated, net->ema,       net->ema_state,    net->state_before};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }
@@ -322,10 +322,14 @@ cnnbn_status cnnbn_net_average_statistics(cnnbn_net *net)
     int size = cnnbn_comm_size(net->config.comm);
     if (size == 1 || net->n_state == 0) return CNNBN_OK;
     double *sums;
+    cnnbn_status status = CNNBN_OK;
     CNNBN_TRY(alloc_doubles(net->n_state, "moving statistics", &sums));
-    for (size_t i = 0; i < net->n_state; i++) sums[i] = (double)net->state[i];
-    cnnbn_status status = cnnbn_comm_sum_f64(net->config.comm, sums, net->n_state);
-    for (size_t i = 0; status == CNNBN_OK && i < net->n_state; i++) net->state[i] = (float)(sums[i] / size);
+    float *const states[] = {net->state, net->ema_state};
+    for (int k = 0; k < (net->ema ? 2 : 1) && status == CNNBN_OK; k++) {
+        for (size_t i = 0; i < net->n_state; i++) sums[i] = (double)states[k][i];
+        status = cnnbn_comm_sum_f64(net->config.comm, sums, net->n_state);
+        for (size_t i = 0; status == CNNBN_OK && i < net->n_state; i++) states[k][i] = (float)(sums[i] / size);
+    }
     cnnbn_free(sums);
     return status;
 }

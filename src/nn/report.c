@@ -41,7 +41,8 @@ static size_t scratch_total(const cnnbn_net *net)
 static size_t slab_total(const cnnbn_net *net)
 {
     size_t entries = net->grads ? (size_t)(net->n_nodes > 0 ? net->n_nodes : 1) : 0;
-    return (net->n_trained * (1 + entries + (size_t)net->n_slots) + net->n_state) * sizeof(float);
+    size_t extra = (size_t)(net->accumulated != NULL) + (size_t)(net->ema != NULL), states = net->ema ? 3 : 2;
+    return (net->n_trained * (1 + entries + (size_t)net->n_slots + extra) + net->n_state * states) * sizeof(float);
 }
 
 size_t cnnbn_net_memory_bytes(const cnnbn_net *net)

@@ -77,6 +77,7 @@ cnnbn_status cnnbn__rules_alloc(cnnbn_net *net)
     size_t strides[CNNBN_PARAM_RANK_MAX], n_norms = 0;
     void *memory;
     for (int i = 0; i < model->n_params; i++) {
+        net->has_penalties |= is_regularized(&model->params[i]);
         net->has_constraints |= model->params[i].constraint.kind != CNNBN_CONSTRAINT_NONE;
         if (has_norms(&model->params[i])) n_norms += norm_strides(&model->params[i], strides);
     }

@@ -55,6 +55,13 @@ static void place_gradients(cnnbn_net *net, int with_sums, char *seen)
     }
 }
 
+static int n_slots_of(const cnnbn_optimizer *opt)
+{
+    int has_momentum = opt->momentum > 0 || opt->momentum < 0;
+    if (opt->kind == CNNBN_SGD || opt->kind == CNNBN_LARS) return has_momentum;
+    return opt->kind == CNNBN_RMSPROP ? 1 + has_momentum : 2;
+}
+
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net)
 {
     const cnnbn_model *model = net->model;
@@ -63,6 +70,8 @@ cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net)
     net->param_offset = memory;
     CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(double), "norms", &memory));
     net->norms = memory;
+    CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(double), "norms", &memory));
+    net->ratios = memory;
     size_t uses = 2 * ((size_t)net->n_ops + (size_t)net->n_bns) + 1;
     CNNBN_TRY(cnnbn_alloc_array(uses, sizeof(again), "gradients of layers called again", &memory));
     net->agains = memory;
@@ -84,9 +93,15 @@ cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net)
     }
     net->grad_stride = net->n_trained;
     const cnnbn_optimizer *opt = &net->config.optimizer;
-    net->n_slots = net->config.inference_only ? 0 : opt->kind == CNNBN_SGD ? opt->momentum != 0 : 2;
+    if (!net->config.inference_only) net->n_slots = n_slots_of(opt);
     CNNBN_TRY(alloc_floats(net->n_trained, "weights", &net->weights));
     CNNBN_TRY(alloc_floats(net->n_state, "moving statistics", &net->state));
+    CNNBN_TRY(alloc_floats(net->n_state, "moving statistics", &net->state_before));
+    if (net->config.ema_decay > 0) {
+        CNNBN_TRY(alloc_floats(net->n_trained, "averages of the weights", &net->ema));
+        CNNBN_TRY(alloc_floats(net->n_state, "averages of the moving statistics", &net->ema_state));
+    }
+    if (net->config.accumulate > 1) CNNBN_TRY(alloc_floats(net->n_trained, "accumulated gradients", &net->accumulated));
     for (int s = 0; s < net->n_slots; s++) CNNBN_TRY(alloc_floats(net->n_trained, "optimiser state", &net->slots[s]));
     if (net->config.inference_only) return CNNBN_OK;
     size_t entries = net->n_nodes > 0 ? (size_t)net->n_nodes : 1;
@@ -105,8 +120,10 @@ int cnnbn_net_n_slots(const cnnbn_net *net)
 
 const char *cnnbn_net_slot_name(const cnnbn_net *net, int slot)
 {
-    static const char *const adam[] = {"m", "v"};
-    return net->config.optimizer.kind == CNNBN_SGD ? "momentum" : adam[slot];
+    static const char *const adam[] = {"m", "v"}, *const rmsprop[] = {"velocity", "momentum"};
+    cnnbn_optimizer_kind kind = net->config.optimizer.kind;
+    if (kind == CNNBN_SGD || kind == CNNBN_LARS) return "momentum";
+    return kind == CNNBN_RMSPROP ? rmsprop[slot] : adam[slot];
 }
 
 float *cnnbn_net_slot(cnnbn_net *net, int slot, int i)
@@ -132,6 +149,21 @@ void cnnbn_net_set_iterations(cnnbn_net *net, int64_t iterations)
 void cnnbn_net_set_lr(cnnbn_net *net, double lr)
 {
     net->config.optimizer.lr = lr;
+}
+
+float *cnnbn_net_ema(cnnbn_net *net, int i)
+{
+    if (!net->ema) return NULL;
+    return (net->model->params[i].trainable ? net->ema : net->ema_state) + net->param_offset[i];
+}
+
+void cnnbn_net_swap_ema(cnnbn_net *net)
+{
+    float *weights = net->weights, *state = net->state;
+    net->weights = net->ema;
+    net->state = net->ema_state;
+    net->ema = weights;
+    net->ema_state = state;
 }
 
 /* Standard normal cut at two standard deviations: draw again, up to 16 times (the chance to need more is 1e-21). */

@@ -71,10 +71,11 @@ static void print_schedule(const trainer *t, FILE *out)
 
 static void print_optimizer(const trainer *t, FILE *out)
 {
-    static const char *const names[] = {"Adam", "AdamW", "SGD"};
+    static const char *const names[] = {"Adam", "AdamW", "SGD", "RMSprop", "LARS", "LAMB"};
     const cnnbn_optimizer *o = &t->opt.optimizer;
     (void)fprintf(out, "optimizer %s, lr %g", names[o->kind], o->lr);
-    if (o->kind == CNNBN_SGD && o->momentum != 0)
+    int may_have_momentum = o->kind == CNNBN_SGD || o->kind == CNNBN_RMSPROP || o->kind == CNNBN_LARS;
+    if (may_have_momentum && o->momentum != 0)
         (void)fprintf(out, ", %smomentum %g", o->nesterov ? "Nesterov " : "", o->momentum);
     print_schedule(t, out);
     if (o->weight_decay != 0) (void)fprintf(out, ", weight decay %g", o->weight_decay);
@@ -82,7 +83,10 @@ static void print_optimizer(const trainer *t, FILE *out)
         (void)fprintf(out, ", clipped by value at %g", o->clip_limit);
     else if (o->clip != CNNBN_CLIP_NONE)
         (void)fprintf(out, ", clipped by %s at %g", o->clip == CNNBN_CLIP_NORM ? "norm" : "global norm", o->clip_limit);
-    (void)fprintf(out, "; global batch %zu, %" PRId64 " steps an epoch, seed %" PRIu64 "%s\n", t->opt.batch_size,
+    if (t->opt.ema_decay > 0) (void)fprintf(out, ", weights averaged by %g", t->opt.ema_decay);
+    (void)fprintf(out, "; ");
+    if (t->opt.accumulate > 1) (void)fprintf(out, "%d micro-batches a step, each a ", t->opt.accumulate);
+    (void)fprintf(out, "global batch %zu, %" PRId64 " steps an epoch, seed %" PRIu64 "%s\n", t->opt.batch_size,
                   t->steps_per_epoch, t->opt.seed, t->opt.shuffle ? "" : ", not shuffled");
 }
 

@@ -115,6 +115,7 @@ static cnnbn_status read_best(trainer *t)
                         path, epoch ? epoch->i : 0, t->state.best_epoch);
     for (int i = 0; status == CNNBN_OK && i < t->model->n_params; i++)
         memcpy(cnnbn_net_param(t->net, i), best->params[i], t->model->params[i].count * sizeof(float));
+    if (status == CNNBN_OK) status = state_restore_ema(t, best, path);
     cnnbn_checkpoint_destroy(best);
     return status;
 }

@@ -85,10 +85,17 @@ static void add_metric(words *w, const objective *o, int m)
     }
 }
 
-/* Keras makes it anew, without a state: a rate to go on with. Other optimisers' words are not all versions'. */
+/* Keras makes it anew, without a state: a rate to go on with. Other optimisers' words are not all versions': AdamW and LAMB
+ * become Adam, LARS SGD. */
 static void add_optimizer(words *w, const cnnbn_optimizer *opt)
 {
-    if (opt->kind == CNNBN_SGD)
+    if (opt->kind == CNNBN_RMSPROP)
+        add(w,
+            "{\"class_name\": \"RMSprop\", \"config\": {\"name\": \"RMSprop\", \"learning_rate\": %.17g, \"rho\": "
+            "%.17g, "
+            "\"momentum\": %.17g, \"epsilon\": %.17g}}",
+            opt->lr, opt->rho, opt->momentum, opt->epsilon);
+    else if (opt->kind == CNNBN_SGD || opt->kind == CNNBN_LARS)
         add(w,
             "{\"class_name\": \"SGD\", \"config\": {\"name\": \"SGD\", \"learning_rate\": %.17g, \"momentum\": %.17g, "
             "\"nesterov\": %s}}",

@@ -9,12 +9,15 @@ void cnnbn_train_defaults(cnnbn_train_options *o)
     o->model = "keras-example";
     o->epochs = 10;
     o->batch_size = 32;
+    o->accumulate = 1;
     o->optimizer = (cnnbn_optimizer){.kind = CNNBN_ADAM,
                                      .lr = 1e-3,
                                      .beta1 = 0.9,
                                      .beta2 = 0.999,
                                      .epsilon = 1e-7,
                                      .momentum = 0,
+                                     .rho = 0.9,
+                                     .trust = 0.001,
                                      .clip = CNNBN_CLIP_NONE};
     cnnbn_schedule_defaults(&o->schedule);
     o->plateau = (cnnbn_plateau){.patience = 10, .min_delta = 1e-4, .monitor = "val_loss"}; /* Keras' */

@@ -98,15 +98,18 @@ static int must_end(const trainer *t)
     return t->save && (saver_is_cut_off(t->save) || (t->opt.checkpoint_strict && saver_has_failed(t->save)));
 }
 
-static void ask_batch(trainer *t, int64_t step, cnnbn_status *status)
+/* Keeps two batches of the epoch ahead of `batch`, the next one taken. */
+static void ask_batches(trainer *t, int64_t batch, cnnbn_status *status)
 {
-    size_t first, count, local_first, local_count;
-    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)step, &first, &count);
-    cnnbn_net_local_samples(t->net, count, &local_first, &local_count);
-    const uint32_t *ids = t->order + first + local_first;
-    if (t->mix) ids = mixup_ids(t->mix, t->order + first, count, local_first, local_count);
-    cnnbn_status asked = feed_ask(t->feeds[0], ids, t->mix ? 2 * local_count : local_count);
-    if (*status == CNNBN_OK) *status = asked;
+    for (; t->asked < t->batches_per_epoch && t->asked < batch + 2; t->asked++) {
+        size_t first, count, local_first, local_count;
+        cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)t->asked, &first, &count);
+        cnnbn_net_local_samples(t->net, count, &local_first, &local_count);
+        const uint32_t *ids = t->order + first + local_first;
+        if (t->mix) ids = mixup_ids(t->mix, t->order + first, count, local_first, local_count);
+        cnnbn_status asked = feed_ask(t->feeds[0], ids, t->mix ? 2 * local_count : local_count);
+        if (*status == CNNBN_OK) *status = asked;
+    }
 }
 
 /* Names what was not finite, on all ranks alike: the first in forward order of the lowest rank that has it. */
@@ -129,37 +132,64 @@ static cnnbn_status explain_nonfinite(trainer *t, double loss)
         if (all[r].order < all[best].order) best = r;
     (void)snprintf(step, sizeof step, "step %" PRId64 " (epoch %" PRId64 ")", t->state.global_step + 1,
                    t->state.epoch + 1);
-    if (status == CNNBN_OK)
-        status =
-            cnnbn_error(CNNBN_ERR_NONFINITE,
-                        "the loss is %s at %s; first value that is not finite: %s on rank %d. %stry a smaller --lr "
-                        "or --clip-norm",
-                        isnan(loss) ? "nan"
-                        : loss > 0  ? "inf"
-                                    : "-inf",
-                        step, all[best].text[0] ? all[best].text : "the loss itself", best,
-                        t->opt.checkpoint_dir ? "The last checkpoint is kept; " : "No checkpoint was asked for; ");
+    const char *kept = t->opt.checkpoint_dir ? "The last checkpoint is kept; " : "No checkpoint was asked for; ";
+    const char *first = all[best].text[0] ? all[best].text : "the loss itself";
+    if (status == CNNBN_OK && isfinite(loss))
+        status = cnnbn_error(CNNBN_ERR_NONFINITE,
+                             "the gradient overflows at %s, where the loss is %.6g; first: %s. %stry a smaller --lr or "
+                             "--clip-norm",
+                             step, loss, first, kept);
+    else if (status == CNNBN_OK)
+        status = cnnbn_error(
+            CNNBN_ERR_NONFINITE,
+            "the loss is %s at %s; first value that is not finite: %s on rank %d. %stry a smaller --lr or --clip-norm",
+            isnan(loss) ? "nan"
+            : loss > 0  ? "inf"
+                        : "-inf",
+            step, first, best, kept);
     cnnbn_free(memory);
     return status;
 }
 
-static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *result, size_t *n_images)
+/* What comes of a step, over all its micro-batches. */
+typedef struct step_outcome {
+    size_t n_images;
+    double loss_sum, flags[4];
+} step_outcome;
+
+static void count_batch(trainer *t, const cnnbn_step_result *result, size_t n_images, step_outcome *step)
 {
-    size_t first, count, n_local;
-    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)t->state.step, &first, &count);
-    cnnbn_batch batch = {.n_global = count, .epoch = (uint64_t)t->state.epoch};
-    cnnbn_net_set_lr(t->net, rate_of_step(t, t->state.global_step));
+    run_state *st = &t->state;
+    double loss_sum = result->loss * (double)n_images; /* with the regularisers' penalty */
+    st->epoch_samples += (int64_t)n_images;
+    t->epoch_sums[0] += loss_sum;
+    for (size_t i = 1; i < cnnbn_net_n_sums(t->net); i++) {
+        t->epoch_sums[i] += result->sums[i];
+        t->step_sums[i] += result->sums[i];
+    }
+    t->train_images += (int64_t)n_images;
+    t->epoch_images += (int64_t)n_images;
+    step->n_images += n_images;
+    step->loss_sum += loss_sum;
+    for (int f = 0; f < 4; f++) step->flags[f] += result->flags[f];
+}
+
+/* Micro-batch `part` of the step under way. */
+static cnnbn_status train_batch(trainer *t, cnnbn_batch *batch, int64_t number, cnnbn_status fed, step_outcome *step)
+{
+    size_t first, n_local;
+    cnnbn_step_result result;
+    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)number, &first, &batch->n_global);
     double start = cnnbn_now_s();
-    cnnbn_status taken = feed_take(t->feeds[0], &batch.images, &batch.targets, &batch.ids, &n_local);
+    cnnbn_status taken = feed_take(t->feeds[0], &batch->images, &batch->targets, &batch->ids, &n_local);
     trace_note(t, TRACE_DATA, start);
     if (fed == CNNBN_OK) fed = taken;
-    batch.n_local = t->mix ? n_local / 2 : n_local;
-    if (t->mix) mixup_apply(t->mix, t->opt.seed, &batch);
+    batch->n_local = t->mix ? n_local / 2 : n_local;
+    if (t->mix) mixup_apply(t->mix, t->opt.seed, batch);
     double flags[4] = {stop_signal() != 0, is_root(t) && time_is_up(t), is_root(t) && due_by_time(t),
                        fed != CNNBN_OK || (is_root(t) && must_end(t))};
-    cnnbn_status status = cnnbn_net_train_step(t->net, &batch, flags, result);
-    *n_images = count;
-    if (status == CNNBN_ERR_NONFINITE) return explain_nonfinite(t, result->loss);
+    cnnbn_status status = cnnbn_net_train_step(t->net, batch, flags, &result);
+    if (status == CNNBN_ERR_NONFINITE) return explain_nonfinite(t, result.loss);
     if (status != CNNBN_OK) {
         char where[160];
         uint64_t ignored;
@@ -167,48 +197,64 @@ static cnnbn_status train_step(trainer *t, cnnbn_status fed, cnnbn_step_result *
         status = cnnbn_error_context(status, "step %" PRId64 ", after %s", t->state.global_step + 1, where);
         cnnbn_comm_abort(t->comm, cnnbn_status_exit_code(status), cnnbn_error_message());
     }
-    if (result->flags[FLAG_FAILED] > 0) {
+    if (result.flags[FLAG_FAILED] > 0) {
         if (fed == CNNBN_OK && is_root(t) && t->save) fed = saver_wait(t->save);
         return cnnbn_comm_agree(t->comm, fed);
+    }
+    count_batch(t, &result, batch->n_global, step);
+    return CNNBN_OK;
+}
+
+static cnnbn_status train_step(trainer *t, cnnbn_status *fed, step_outcome *step)
+{
+    int64_t first = t->state.step * t->opt.accumulate, left = t->batches_per_epoch - first;
+    size_t first_sample, last_sample, last_count, ignored;
+    memset(step, 0, sizeof *step);
+    memset(t->step_sums, 0, cnnbn_net_n_sums(t->net) * sizeof *t->step_sums);
+    cnnbn_batch batch = {.epoch = (uint64_t)t->state.epoch,
+                         .n_parts = (int)(left < t->opt.accumulate ? left : t->opt.accumulate)};
+    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)first, &first_sample, &ignored);
+    cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)(first + batch.n_parts - 1), &last_sample,
+                        &last_count);
+    batch.n_step = last_sample + last_count - first_sample;
+    cnnbn_net_set_lr(t->net, rate_of_step(t, t->state.global_step));
+    for (; batch.part < batch.n_parts; batch.part++) {
+        ask_batches(t, first + batch.part, fed);
+        CNNBN_TRY(train_batch(t, &batch, first + batch.part, *fed, step));
     }
     return CNNBN_OK;
 }
 
-static void log_step(trainer *t, const cnnbn_step_result *result, size_t n_images)
+static void log_step(trainer *t, const step_outcome *step)
 {
     char row[FIGURES_TEXT];
-    size_t used = (size_t)snprintf(row, sizeof row, "%.9g", result->loss);
+    size_t used = (size_t)snprintf(row, sizeof row, "%.9g", step->loss_sum / (double)step->n_images);
     if (!t->log_steps) return;
     for (int m = 0; m < t->aim.n_metrics && used < sizeof row; m++)
         used += (size_t)snprintf(row + used, sizeof row - used, ",%.9g",
-                                 cnnbn_net_metric(t->net, m, result->sums, (double)n_images));
+                                 cnnbn_net_metric(t->net, m, t->step_sums, (double)step->n_images));
     csv_row(t->log_steps, "%" PRId64 ",%s\n", t->state.global_step - 1, row);
 }
 
-static void count_step(trainer *t, const cnnbn_step_result *result, size_t n_images, double seconds)
+static void count_step(trainer *t, const step_outcome *step, double seconds)
 {
     run_state *st = &t->state;
     st->step++;
     st->global_step++;
-    st->epoch_samples += (int64_t)n_images;
-    t->epoch_sums[0] += result->loss * (double)n_images; /* with the regularisers' penalty */
-    for (size_t i = 1; i < cnnbn_net_n_sums(t->net); i++) t->epoch_sums[i] += result->sums[i];
     t->train_s += seconds;
     t->epoch_s += seconds;
-    t->train_images += (int64_t)n_images;
-    t->epoch_images += (int64_t)n_images;
     if (seconds > t->slowest_step_s) t->slowest_step_s = seconds;
     watchdog_step_seconds(t->dog, seconds);
     watchdog_phase(t->dog, "training", st->global_step);
-    log_step(t, result, n_images);
+    log_step(t, step);
     if (is_root(t)) {
         epoch_figures so_far = {0};
         figures_from_sums(t->net, &t->aim, t->epoch_sums, (double)st->epoch_samples, 0, &so_far);
-        progress_step(t->show, st->step, n_images, &so_far);
+        progress_step(t->show, st->step, step->n_images, &so_far);
     }
-    if (result->flags[FLAG_STOP] > 0)
+    if (step->flags[FLAG_STOP] > 0)
         t->stop_now = STOP_SIGNAL;
-    else if (result->flags[FLAG_TIME] > 0)
+    else if (step->flags[FLAG_TIME] > 0)
         t->stop_now = STOP_TIME;
 }
 
@@ -220,23 +266,22 @@ static int limit_reached(const trainer *t)
 static cnnbn_status train_epoch(trainer *t)
 {
     cnnbn_status fed = CNNBN_OK;
-    int64_t last = t->steps_per_epoch, asked = t->state.step;
+    int64_t last = t->steps_per_epoch;
+    t->asked = t->state.step * t->opt.accumulate;
     cnnbn_sampler_order(t->order, t->info->n[CNNBN_TRAIN], t->opt.seed, (uint64_t)t->state.epoch, t->opt.shuffle);
     if (is_root(t)) progress_epoch(t->show, t->state.epoch + 1, t->opt.epochs, t->state.step, last);
     t->epoch_s = 0;
     t->epoch_images = 0;
     double loop_start = cnnbn_now_s();
     while (t->state.step < last && !t->stop_now && !limit_reached(t)) {
-        for (; asked < last && asked < t->state.step + 2; asked++) ask_batch(t, asked, &fed);
         double start = cnnbn_now_s();
-        cnnbn_step_result result;
-        size_t n_images = 0;
-        CNNBN_TRY(train_step(t, fed, &result, &n_images));
+        step_outcome step;
+        CNNBN_TRY(train_step(t, &fed, &step));
         trace_note(t, TRACE_STEP, start);
-        count_step(t, &result, n_images, cnnbn_now_s() - start);
+        count_step(t, &step, cnnbn_now_s() - start);
         if (trace_is_complete(t)) CNNBN_TRY(trace_write(t));
         if (t->stop_now) break;
-        if (!due_by_steps(t) && result.flags[FLAG_CHECKPOINT] <= 0) continue;
+        if (!due_by_steps(t) && step.flags[FLAG_CHECKPOINT] <= 0) continue;
         start = cnnbn_now_s();
         CNNBN_TRY(checkpoint(t, 0, 0));
         t->checkpoint_s += cnnbn_now_s() - start;
@@ -271,7 +316,10 @@ static cnnbn_status validate(trainer *t, epoch_figures *f)
         .n_samples = t->info->n[CNNBN_TEST], .dog = t->dog, .stop = stop_flag, .stop_context = t};
     if (!t->opt.validate || !t->feeds[1]) return CNNBN_OK;
     if (t->opt.bn_local) CNNBN_TRY(cnnbn_net_average_statistics(t->net));
-    CNNBN_TRY(evaluate_split(t->net, t->comm, t->feeds[1], &wish, &stopped, t->test_sums));
+    if (t->opt.ema_decay > 0) cnnbn_net_swap_ema(t->net);
+    cnnbn_status status = evaluate_split(t->net, t->comm, t->feeds[1], &wish, &stopped, t->test_sums);
+    if (t->opt.ema_decay > 0) cnnbn_net_swap_ema(t->net);
+    CNNBN_TRY(status);
     if (stopped) CNNBN_TRY(name_reason(t));
     watchdog_phase(t->dog, "training", t->state.global_step);
     f->has_val = !stopped;

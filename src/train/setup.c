@@ -101,9 +101,10 @@ static void resolve(trainer *t)
     if (o->slices == 0) o->slices = cnnbn_slices_default(o->batch_size);
     if (o->threads == 0) o->threads = default_threads(t);
     if (o->data_memory_bytes == 0) o->data_memory_bytes = default_data_memory();
-    t->steps_per_epoch = (int64_t)cnnbn_sampler_steps(t->info->n[CNNBN_TRAIN], o->batch_size, o->drop_last);
+    t->batches_per_epoch = (int64_t)cnnbn_sampler_steps(t->info->n[CNNBN_TRAIN], o->batch_size, o->drop_last);
+    t->steps_per_epoch = (t->batches_per_epoch + o->accumulate - 1) / o->accumulate;
     t->state.best = t->state.plateau.best = t->state.early.best = (double)NAN;
-    if (o->lr_scale_batch) o->optimizer.lr *= (double)o->batch_size / (double)o->lr_scale_batch;
+    if (o->lr_scale_batch) o->optimizer.lr *= (double)o->batch_size * o->accumulate / (double)o->lr_scale_batch;
     t->state.lr = o->optimizer.lr;
     if (o->early_stopping.restore_best && !o->checkpoint_best) o->checkpoint_best = o->early_stopping.monitor;
     t->deadline_s = stop_deadline_s(t->start_s, o->max_time_s);
@@ -216,15 +217,18 @@ static cnnbn_status open_net(trainer *t)
         .input_shift = shift,
         .optimizer = t->opt.optimizer,
         .augment = t->opt.augment,
+        .accumulate = t->opt.accumulate,
+        .ema_decay = t->opt.ema_decay,
     };
     objective_configure(&t->aim, &config);
     CNNBN_TRY(cnnbn_net_create(t->model, &config, &t->net));
     cnnbn_net_init(t->net, t->opt.seed);
     void *memory;
     size_t n_sums = cnnbn_net_n_sums(t->net);
-    CNNBN_TRY(cnnbn_alloc_array(2 * n_sums, sizeof(double), "sums of an epoch", &memory));
+    CNNBN_TRY(cnnbn_alloc_array(3 * n_sums, sizeof(double), "sums of an epoch", &memory));
     t->epoch_sums = memory;
     t->test_sums = t->epoch_sums + n_sums;
+    t->step_sums = t->test_sums + n_sums;
     return CNNBN_OK;
 }
 

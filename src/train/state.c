@@ -51,7 +51,7 @@ static void put_recipe(identity *id, const cnnbn_train_options *o)
 /* Everything that decides the mathematics of a run; each under the name of its option. */
 void identity_fill(const trainer *t, const char *data_digest, identity *out)
 {
-    static const char *const kinds[] = {"adam", "adamw", "sgd"};
+    static const char *const kinds[] = {"adam", "adamw", "sgd", "rmsprop", "lars", "lamb"};
     static const char *const clips[] = {"none", "value", "norm", "global-norm"};
     static const char *const flips[] = {"none", "horizontal", "vertical", "both"};
     const cnnbn_train_options *o = &t->opt;
@@ -62,14 +62,21 @@ void identity_fill(const trainer *t, const char *data_digest, identity *out)
     put(out, "optimizer", "%s", kinds[opt->kind]);
     put(out, "lr", "%.17g", opt->lr);
     put_recipe(out, o);
-    if (opt->kind == CNNBN_SGD) {
+    if (opt->kind == CNNBN_SGD || opt->kind == CNNBN_LARS || opt->kind == CNNBN_RMSPROP)
         put(out, "momentum", "%.17g", opt->momentum);
+    if (opt->kind == CNNBN_SGD || opt->kind == CNNBN_LARS) {
         put(out, "nesterov", "%d", opt->nesterov);
     } else {
-        put(out, "beta-1", "%.17g", opt->beta1);
-        put(out, "beta-2", "%.17g", opt->beta2);
         put(out, "epsilon", "%.17g", opt->epsilon);
     }
+    if (opt->kind == CNNBN_ADAM || opt->kind == CNNBN_ADAMW || opt->kind == CNNBN_LAMB) {
+        put(out, "beta-1", "%.17g", opt->beta1);
+        put(out, "beta-2", "%.17g", opt->beta2);
+    }
+    if (opt->kind == CNNBN_RMSPROP) put(out, "rho", "%.17g", opt->rho);
+    if (opt->kind == CNNBN_LARS) put(out, "trust-coefficient", "%.17g", opt->trust);
+    put(out, "accumulate", "%d", o->accumulate);
+    put(out, "ema", "%.17g", o->ema_decay);
     put(out, "weight-decay", "%.17g", opt->weight_decay);
     put(out, "clip", "%s %.17g", clips[opt->clip], opt->clip == CNNBN_CLIP_NONE ? 0.0 : opt->clip_limit);
     put(out, "loss", "%s", cnnbn_loss_name(t->aim.loss));
@@ -148,6 +155,16 @@ struct snapshot {
     void *memory[8];
 };
 
+/* The average of the weights is a slot of every weight, moving statistics too. */
+static const char *const ema_name = "ema";
+
+static size_t total_count(const cnnbn_model *model)
+{
+    size_t n = 0;
+    for (int i = 0; i < model->n_params; i++) n += model->params[i].count;
+    return n;
+}
+
 static size_t trained_count(const cnnbn_model *model)
 {
     size_t n = 0;
@@ -188,8 +205,7 @@ cnnbn_status snapshot_create(const trainer *t, snapshot **out)
     *out = NULL;
     CNNBN_TRY(cnnbn_alloc(sizeof(snapshot), "a snapshot", &memory));
     snapshot *s = memory;
-    size_t total = 0;
-    for (int i = 0; i < model->n_params; i++) total += model->params[i].count;
+    size_t total = total_count(model);
     cnnbn_status status = cnnbn_alloc_array((size_t)model->n_params + 1, sizeof(float *), "a snapshot", &s->memory[0]);
     if (status == CNNBN_OK)
         status = cnnbn_alloc_array(total, sizeof(float), "a snapshot of the weights", &s->memory[1]);
@@ -200,9 +216,13 @@ cnnbn_status snapshot_create(const trainer *t, snapshot **out)
         at += model->params[i].count;
     }
     s->file.n_slots = cnnbn_net_n_slots(t->net);
+    int has_ema = t->opt.ema_decay > 0;
+    s->file.n_slots += has_ema;
     for (int k = 0; status == CNNBN_OK && k < s->file.n_slots; k++) {
-        s->slots[k].n = trained_count(model);
-        (void)snprintf(s->slots[k].name, sizeof s->slots[k].name, "%s", cnnbn_net_slot_name(t->net, k));
+        int is_ema = has_ema && k == s->file.n_slots - 1;
+        s->slots[k].n = is_ema ? total : trained_count(model);
+        (void)snprintf(s->slots[k].name, sizeof s->slots[k].name, "%s",
+                       is_ema ? ema_name : cnnbn_net_slot_name(t->net, k));
         status = cnnbn_alloc_array(s->slots[k].n, sizeof(float), "a snapshot of the optimiser", &s->memory[2 + k]);
         s->slots[k].data = s->memory[2 + k];
     }
@@ -313,7 +333,7 @@ void snapshot_take(snapshot *s, trainer *t)
     for (int k = 0; k < s->file.n_slots; k++) {
         float *to = s->slots[k].data;
         for (int i = 0; i < model->n_params; i++) {
-            const float *from = cnnbn_net_slot(t->net, k, i);
+            const float *from = k < cnnbn_net_n_slots(t->net) ? cnnbn_net_slot(t->net, k, i) : cnnbn_net_ema(t->net, i);
             if (!from) continue;
             memcpy(to, from, model->params[i].count * sizeof(float));
             to += model->params[i].count;
@@ -349,13 +369,18 @@ static double meta_get_float(const cnnbn_checkpoint *c, const char *key, double 
     return m && m->kind == CNNBN_META_FLOAT ? m->f : fallback;
 }
 
+static const cnnbn_slot *find_slot(const cnnbn_checkpoint *c, const char *name)
+{
+    for (int i = 0; i < c->n_slots; i++)
+        if (strcmp(c->slots[i].name, name) == 0) return &c->slots[i];
+    return NULL;
+}
+
 static cnnbn_status restore_slots(trainer *t, const cnnbn_checkpoint *c, const char *path)
 {
     for (int k = 0; k < cnnbn_net_n_slots(t->net); k++) {
         const char *name = cnnbn_net_slot_name(t->net, k);
-        const cnnbn_slot *slot = NULL;
-        for (int i = 0; i < c->n_slots; i++)
-            if (strcmp(c->slots[i].name, name) == 0) slot = &c->slots[i];
+        const cnnbn_slot *slot = find_slot(c, name);
         if (!slot || slot->n != trained_count(t->model)) {
             if (is_overridden(t->opt.override, "optimizer")) continue; /* the new optimiser starts from zero */
             return cnnbn_error(CNNBN_ERR_CHECKPOINT, "%s: optimiser state \"%s\" of %zu values expected, found %zu",
@@ -390,6 +415,26 @@ static int restore_sums(trainer *t, const cnnbn_checkpoint *c)
         }
     }
     return 1;
+}
+
+/* An average that --override ema lets begin here begins as the checkpoint's weights. */
+cnnbn_status state_restore_ema(trainer *t, const cnnbn_checkpoint *c, const char *path)
+{
+    if (t->opt.ema_decay <= 0) return CNNBN_OK;
+    const cnnbn_slot *slot = find_slot(c, ema_name);
+    if ((!slot || slot->n != total_count(t->model)) && !is_overridden(t->opt.override, "ema"))
+        return cnnbn_error(
+            CNNBN_ERR_CHECKPOINT,
+            "%s: has no average of its weights to go on with: leave --ema out, or --override ema to begin "
+            "it here",
+            path);
+    const float *from = slot ? slot->data : NULL;
+    for (int i = 0; i < t->model->n_params; i++) {
+        size_t count = t->model->params[i].count;
+        memcpy(cnnbn_net_ema(t->net, i), from ? from : c->params[i], count * sizeof(float));
+        if (from) from += count;
+    }
+    return CNNBN_OK;
 }
 
 /* The model as YAML where the checkpoint has it, else as Keras' JSON says it. */
@@ -430,6 +475,7 @@ cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *c, const char *pa
     CNNBN_TRY(state_check_model(t, c, path));
     CNNBN_TRY(check_identity(t, c, path));
     CNNBN_TRY(restore_slots(t, c, path));
+    CNNBN_TRY(state_restore_ema(t, c, path));
     for (int i = 0; i < t->model->n_params; i++)
         memcpy(cnnbn_net_param(t->net, i), c->params[i], t->model->params[i].count * sizeof(float));
     cnnbn_net_set_iterations(t->net, meta_get_int(c, "iterations", 0));
@@ -475,6 +521,7 @@ cnnbn_status state_broadcast(trainer *t)
     for (int i = 0; i < t->model->n_params; i++) {
         size_t bytes = t->model->params[i].count * sizeof(float);
         CNNBN_TRY(cnnbn_comm_bcast(t->comm, cnnbn_net_param(t->net, i), bytes, 0));
+        if (cnnbn_net_ema(t->net, i)) CNNBN_TRY(cnnbn_comm_bcast(t->comm, cnnbn_net_ema(t->net, i), bytes, 0));
         for (int k = 0; k < cnnbn_net_n_slots(t->net); k++)
             if (cnnbn_net_slot(t->net, k, i))
                 CNNBN_TRY(cnnbn_comm_bcast(t->comm, cnnbn_net_slot(t->net, k, i), bytes, 0));

@@ -114,6 +114,8 @@ cnnbn_status snapshot_write(const snapshot *s, const char *path, const owner *ow
 cnnbn_status state_restore(trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
 /* Whether a checkpoint is of the run's model. */
 cnnbn_status state_check_model(const trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
+/* The average of the weights, with --ema; rank 0. */
+cnnbn_status state_restore_ema(trainer *t, const cnnbn_checkpoint *checkpoint, const char *path);
 /* Everything restored on rank 0 to all ranks. Collective. */
 cnnbn_status state_broadcast(trainer *t);
 
@@ -204,11 +206,12 @@ struct trainer {
     cnnbn_model *model;
     objective aim;
     cnnbn_net *net;
-    double *epoch_sums, *test_sums; /* [n_sums]: of the current epoch so far; of a validation */
+    double *epoch_sums, *test_sums, *step_sums; /* [n_sums]: of the current epoch so far; of a validation; of a step */
     feed *feeds[2];
     uint32_t *order;
-    mixup *mix; /* or NULL */
-    int64_t steps_per_epoch;
+    mixup *mix;                                 /* or NULL */
+    int64_t batches_per_epoch, steps_per_epoch; /* opt.accumulate batches a step */
+    int64_t asked;                              /* batches of the epoch that the feed knows of */
     run_state state;
     identity id;
     saver *save;

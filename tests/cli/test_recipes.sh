@@ -12,7 +12,7 @@ exact() {
     local name=$1
     shift
     rm -f reference.csv reference-steps.csv part.csv part-steps.csv
-    train 1 --threads 2 --epochs 4 --steps 12 --checkpoint-dir "part-$name" --log part.csv --log-steps part-steps.csv "$@"
+    train 1 --threads 2 --epochs 4 --checkpoint-dir "part-$name" --log part.csv --log-steps part-steps.csv "$@" --steps 12
     must 0 "$name: 12 steps"
     train 3 --epochs 4 --checkpoint-dir "part-$name" --log part.csv --log-steps part-steps.csv "$@"
     must 0 "$name: on from step 12"
@@ -38,6 +38,44 @@ exact plateau --lr 0.01 --reduce-lr-on-plateau 0.1 --plateau-patience 2 --platea
 rates_are "0.01 0.01 0.01 0.001" plateau
 exact scaled --optimizer sgd --lr 0.05 --lr-scale-batch 100
 rates_are "0.025 0.025 0.025 0.025" scaled
+
+# ---------------------------------------------------------------- optimisers, micro-batches, averages
+exact lars --optimizer lars --lr 3 --weight-decay 0.01 --trust-coefficient 0.02
+exact lamb --optimizer lamb --lr 0.01 --weight-decay 0.01 --global-clip-norm 1
+exact rmsprop --optimizer rmsprop --momentum 0.5
+# 9 batches, the last of 20 images, are 5 steps, the last of one batch.
+exact accumulate --batch-size 25 --accumulate 2 --ema 0.8 --checkpoint-best val_loss
+[ "$(wc -l < reference-steps.csv)" = 21 ] || complain "accumulate: $(wc -l < reference-steps.csv) rows"
+# The validation looks at the averages: other figures, and the same training.
+cp reference.csv averaged.csv
+exact plain --batch-size 25 --accumulate 2
+diff <(cut -d, -f1-3 reference.csv) <(cut -d, -f1-3 averaged.csv) > /dev/null || complain "--ema changes the training"
+if diff <(cut -d, -f4,5 reference.csv) <(cut -d, -f4,5 averaged.csv) > /dev/null; then complain "--ema does not change the validation"; fi
+train 1 --epochs 6 --checkpoint-dir plain --batch-size 25 --accumulate 2 --ema 0.8
+must 2 "an average that begins on the way"
+train 1 --epochs 6 --checkpoint-dir plain --batch-size 25 --accumulate 2 --ema 0.8 --override ema
+must 0 "an average that may begin on the way"
+
+# A gradient that overflows under a loss that does not ends the run on all ranks; the checkpoints before it stay, and are good.
+cat > over.yaml << 'END'
+input: [28, 28, 1]
+layers:
+  - Rescaling: {scale: 1e15}
+  - Rescaling: {scale: 8e21}
+  - Conv2D: {filters: 2, kernel_size: 5, strides: 4, kernel_initializer: zeros, name: hidden}
+  - Flatten
+  - Dense: {units: 10, activation: softmax, kernel_initializer: {class_name: RandomNormal, config: {stddev: 20}}}
+END
+over=(--model over.yaml --optimizer sgd --lr 0 --epochs 9 --checkpoint-every 4s)
+train 3 "${over[@]}" --checkpoint-dir over
+must 4 "a gradient that overflows"
+says 'the gradient overflows at step 15 \(epoch 3\), where the loss is 2.302.*gradient of kernel of layer hidden \((inf|nan)\).*The last checkpoint is kept' \
+    "a gradient that overflows"
+[ "$(newest over)" = over/ckpt-0002-00000012.h5 ] || complain "a gradient that overflows: $(ls over)"
+before=$(digest_of over)
+train 2 "${over[@]}" --checkpoint-dir over --threads 2
+must 4 "the same gradient again"
+[ "$(digest_of over)" = "$before" ] || complain "a gradient that overflows changed the checkpoint"
 
 # ---------------------------------------------------------------- the end of a run
 exact stopping --lr 0.01 --early-stopping 2 --early-stopping-min-delta 10
@@ -80,6 +118,10 @@ refused() {
     must 2 "$*"
     says "$text" "$*"
 }
+refused '--rho is RMSprop' --rho 0.5
+refused '--momentum is of' --momentum 0.5
+refused '--trust-coefficient is of LARS' --optimizer lamb --trust-coefficient 1
+refused '--ema: 1 is out of range' --ema 1
 refused '--gamma goes with --schedule step' --schedule cosine --gamma 0.5
 refused '--decay-steps goes with' --decay-steps 5s
 refused 'one-cycle, which rises by itself' --schedule one-cycle --warmup 1s

@@ -41,7 +41,7 @@ range --threads 0
 range --threads 100000
 range --keep 0
 range --watchdog -1
-adam --optimizer rmsprop
+adam --optimizer adagrad
 sync --bn global
 ordered --reduce fast
 auto --conv fft

@@ -54,9 +54,9 @@ static void same_bits_as_one_rank(void **state)
 {
     (void)state;
     static const cnnbn_optimizer optimizers[] = {
-        {CNNBN_ADAM, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 0.1},
-        {CNNBN_ADAMW, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0.1, CNNBN_CLIP_NONE, 0},
-        {CNNBN_SGD, 0.1, 0, 0, 0, 0.9, 1, 0, CNNBN_CLIP_NORM, 0.1},
+        {CNNBN_ADAM, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 0.1, 0, 0},
+        {CNNBN_ADAMW, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0.1, CNNBN_CLIP_NONE, 0, 0, 0},
+        {CNNBN_SGD, 0.1, 0, 0, 0, 0.9, 1, 0, CNNBN_CLIP_NORM, 0.1, 0, 0},
     };
     int n_tables = 0;
     while (cnnbn_kernels_names()[n_tables]) n_tables++;

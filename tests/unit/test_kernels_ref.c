@@ -480,7 +480,7 @@ static void optimizers_by_hand(void **state)
     check_close("adam w", w, after, 2, 1e-5);
     check_close("adam m", m, first, 2, 1e-6);
     /* SGD: w 1, m 1, g 2, lr 0.1, mu 0.5: m = 0.5 - 0.2 = 0.3; w = 1.3, or Nesterov w = 1 + 0.15 - 0.2 = 0.95. */
-    cnnbn_sgd sgd = {0.1f, 0.5f, 0, 0};
+    cnnbn_sgd sgd = {0.1f, 0.5f, 0, 0, 0};
     float sw[1] = {1}, sm[1] = {1};
     static const float sg[1] = {2};
     ref->sgd(1, &sgd, sg, sm, sw);
@@ -490,7 +490,7 @@ static void optimizers_by_hand(void **state)
     sgd.nesterov = 1;
     ref->sgd(1, &sgd, sg, sm, sw);
     check_near("nesterov w", (double)sw[0], 0.95, 1e-6);
-    sgd = (cnnbn_sgd){0.1f, 0, 0, 0.25f};
+    sgd = (cnnbn_sgd){0.1f, 0, 0, 0.25f, 0};
     sw[0] = 1;
     ref->sgd(1, &sgd, sg, NULL, sw);
     check_near("decay", (double)sw[0], 0.75 - 0.2, 1e-6);

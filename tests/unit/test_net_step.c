@@ -129,16 +129,16 @@ static void optimisers_follow_their_formulas(void **state)
         const char *what;
         cnnbn_optimizer o; /* kind, lr, beta1, beta2, epsilon, momentum, nesterov, weight_decay, clip, clip_limit */
     } cases[] = {
-        {"sgd", {CNNBN_SGD, 0.1, 0, 0, 0, 0, 0, 0, CNNBN_CLIP_NONE, 0}},
-        {"sgd, momentum", {CNNBN_SGD, 0.1, 0, 0, 0, 0.9, 0, 0, CNNBN_CLIP_NONE, 0}},
-        {"sgd, nesterov, decay", {CNNBN_SGD, 0.1, 0, 0, 0, 0.8, 1, 0.3, CNNBN_CLIP_NONE, 0}},
-        {"sgd, clipped by value", {CNNBN_SGD, 0.1, 0, 0, 0, 0, 0, 0, CNNBN_CLIP_VALUE, 0.01}},
-        {"sgd, clipped by norm", {CNNBN_SGD, 0.1, 0, 0, 0, 0.5, 0, 0, CNNBN_CLIP_NORM, 0.05}},
-        {"sgd, clipped by global norm", {CNNBN_SGD, 0.1, 0, 0, 0, 0.5, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 0.1}},
-        {"sgd, a limit not reached", {CNNBN_SGD, 0.1, 0, 0, 0, 0.5, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 1e4}},
-        {"adam", {CNNBN_ADAM, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0, CNNBN_CLIP_NONE, 0}},
-        {"adam, great epsilon", {CNNBN_ADAM, 0.01, 0.8, 0.99, 0.1, 0, 0, 0, CNNBN_CLIP_NORM, 0.05}},
-        {"adamw", {CNNBN_ADAMW, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0.5, CNNBN_CLIP_NONE, 0}},
+        {"sgd", {CNNBN_SGD, 0.1, 0, 0, 0, 0, 0, 0, CNNBN_CLIP_NONE, 0, 0, 0}},
+        {"sgd, momentum", {CNNBN_SGD, 0.1, 0, 0, 0, 0.9, 0, 0, CNNBN_CLIP_NONE, 0, 0, 0}},
+        {"sgd, nesterov, decay", {CNNBN_SGD, 0.1, 0, 0, 0, 0.8, 1, 0.3, CNNBN_CLIP_NONE, 0, 0, 0}},
+        {"sgd, clipped by value", {CNNBN_SGD, 0.1, 0, 0, 0, 0, 0, 0, CNNBN_CLIP_VALUE, 0.01, 0, 0}},
+        {"sgd, clipped by norm", {CNNBN_SGD, 0.1, 0, 0, 0, 0.5, 0, 0, CNNBN_CLIP_NORM, 0.05, 0, 0}},
+        {"sgd, clipped by global norm", {CNNBN_SGD, 0.1, 0, 0, 0, 0.5, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 0.1, 0, 0}},
+        {"sgd, a limit not reached", {CNNBN_SGD, 0.1, 0, 0, 0, 0.5, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 1e4, 0, 0}},
+        {"adam", {CNNBN_ADAM, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0, CNNBN_CLIP_NONE, 0, 0, 0}},
+        {"adam, great epsilon", {CNNBN_ADAM, 0.01, 0.8, 0.99, 0.1, 0, 0, 0, CNNBN_CLIP_NORM, 0.05, 0, 0}},
+        {"adamw", {CNNBN_ADAMW, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0.5, CNNBN_CLIP_NONE, 0, 0, 0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_optimizer(cases[i].what, &cases[i].o, "ref");

@@ -2,49 +2,14 @@
  * hand; what looks at an epoch's figures beside Keras' callbacks. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "golden_lines.h"
 #include "trainer.h"
 
 /* Keras computes in float, PyTorch in double with a product for each step. */
 static const double keras_tolerance = 1e-6, torch_tolerance = 1e-12;
-
-enum { GROUPS_MAX = 4, NUMBERS_MAX = 1024 };
-
-typedef struct golden {
-    char what[32], name[64];
-    size_t n[GROUPS_MAX];
-    double numbers[GROUPS_MAX][NUMBERS_MAX];
-} golden;
-
-/* The next line of `what`; 0 at the end. */
-static int next_golden(FILE *file, const char *what, golden *g)
-{
-    static char line[1 << 16];
-    while (fgets(line, sizeof line, file)) {
-        int used = 0, groups = 0;
-        if (sscanf(line, "%31s %63s%n", g->what, g->name, &used) != 2 || strcmp(g->what, what) != 0) continue;
-        memset(g->n, 0, sizeof g->n);
-        for (char *at = line + used, *end;; at = end) {
-            size_t n = strtoul(at, &end, 10);
-            if (end == at || groups == GROUPS_MAX) break;
-            assert_true(n <= NUMBERS_MAX);
-            for (size_t i = 0; i < n; i++) g->numbers[groups][i] = strtod(end, &end);
-            g->n[groups++] = n;
-        }
-        return 1;
-    }
-    return 0;
-}
-
-static FILE *open_golden(void)
-{
-    FILE *file = fopen(getenv("CNNBN_TEST_GOLDEN"), "r");
-    assert_non_null(file);
-    return file;
-}
 
 /* ---------------------------------------------------------------- rates */
 
@@ -107,10 +72,10 @@ static cnnbn_schedule named_schedule(const char *name)
 static void rates_of_keras_and_pytorch(void **state)
 {
     (void)state;
-    static golden g;
+    static golden_line g;
     int n_cases = 0;
-    FILE *file = open_golden();
-    for (; next_golden(file, "rates", &g); n_cases++) {
+    FILE *file = golden_open();
+    for (; golden_next(file, "rates", &g); n_cases++) {
         cnnbn_schedule s = named_schedule(g.name);
         check_ok(cnnbn_schedule_resolve(&s, 10, 30));
         assert_int_equal(g.n[0], 30);
@@ -210,7 +175,7 @@ static epoch_figures figures_of(const char *monitor, double value)
 static void plateau_of_keras(void **state)
 {
     (void)state;
-    static golden g;
+    static golden_line g;
     static const struct {
         const char *name;
         cnnbn_plateau plateau;
@@ -219,9 +184,9 @@ static void plateau_of_keras(void **state)
         {"loss_cooldown", {0.5, 1, 2, 1e-4, 0.1, "loss"}},
         {"accuracy", {0.1, 3, 0, 1e-4, 0, "val_accuracy"}},
     };
-    FILE *file = open_golden();
+    FILE *file = golden_open();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_true(next_golden(file, "plateau", &g));
+        assert_true(golden_next(file, "plateau", &g));
         assert_string_equal(g.name, cases[i].name);
         trainer t = trainer_of(cases[i].plateau.monitor);
         t.opt.plateau = cases[i].plateau;
@@ -238,16 +203,16 @@ static void plateau_of_keras(void **state)
 static void early_stopping_of_keras(void **state)
 {
     (void)state;
-    static golden g;
+    static golden_line g;
     static const cnnbn_early_stopping cases[] = {
         {1, 3, 0, "val_loss", 0},
         {1, 4, 0.05, "val_loss", 0},
         {1, 2, 0, "accuracy", 0},
         {1, 0, 0, "accuracy", 0},
     };
-    FILE *file = open_golden();
+    FILE *file = golden_open();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_true(next_golden(file, "stopping", &g));
+        assert_true(golden_next(file, "stopping", &g));
         trainer t = trainer_of(cases[i].monitor);
         t.opt.early_stopping = cases[i];
         while (!t.state.stopped && t.state.epoch < (int64_t)g.n[0]) {
@@ -258,7 +223,7 @@ static void early_stopping_of_keras(void **state)
         assert_true(t.state.stopped);
         assert_int_equal(t.state.epoch, (int64_t)g.numbers[1][0]);
     }
-    assert_false(next_golden(file, "stopping", &g));
+    assert_false(golden_next(file, "stopping", &g));
     (void)fclose(file);
 }
 

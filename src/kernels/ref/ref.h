@@ -130,5 +130,9 @@ void cnnbn__ref_noise(int N, size_t per_sample, float stddev, const uint64_t *ke
 
 void cnnbn__ref_adam(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
 void cnnbn__ref_sgd(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
+void cnnbn__ref_rmsprop(size_t n, const cnnbn_rmsprop *args, const float *g, float *v, float *m, float *w);
+void cnnbn__ref_lamb(size_t n, const cnnbn_lamb *args, float *g, float *m, float *v, float *w);
+float cnnbn__ref_abs_max(size_t n, const float *x);
+void cnnbn__ref_lerp(size_t n, float t, const float *x, float *y);
 
 #endif

@@ -22,7 +22,7 @@ void cnnbn__ref_sgd(size_t n, const cnnbn_sgd *args, const float *g, float *m, f
     double mu = (double)args->momentum, lr = (double)args->lr;
     int has_momentum = args->momentum > 0 || args->momentum < 0;
     for (size_t i = 0; i < n; i++) {
-        double step = -lr * (double)g[i], wi = (double)w[i];
+        double wi = (double)w[i], step = -lr * ((double)g[i] + (double)args->coupled * wi);
         wi -= wi * (double)args->decay;
         if (has_momentum) {
             double mi = mu * (double)m[i] + step;
@@ -31,4 +31,46 @@ void cnnbn__ref_sgd(size_t n, const cnnbn_sgd *args, const float *g, float *m, f
         }
         w[i] = (float)(wi + step);
     }
+}
+
+void cnnbn__ref_rmsprop(size_t n, const cnnbn_rmsprop *args, const float *g, float *v, float *m, float *w)
+{
+    int has_momentum = args->momentum > 0 || args->momentum < 0;
+    for (size_t i = 0; i < n; i++) {
+        double gi = (double)g[i], wi = (double)w[i];
+        double vi = (double)args->rho * (double)v[i] + (double)args->rate * gi * gi;
+        double step = (double)args->lr * gi / sqrt(vi + (double)args->epsilon);
+        v[i] = (float)vi;
+        if (has_momentum) {
+            step += (double)args->momentum * (double)m[i];
+            m[i] = (float)step;
+        }
+        w[i] = (float)(wi - wi * (double)args->decay - step);
+    }
+}
+
+void cnnbn__ref_lamb(size_t n, const cnnbn_lamb *args, float *g, float *m, float *v, float *w)
+{
+    for (size_t i = 0; i < n; i++) {
+        double gi = (double)g[i], mi = (double)m[i], vi = (double)v[i], wi = (double)w[i];
+        mi += (gi - mi) * (double)args->rate1;
+        vi += (gi * gi - vi) * (double)args->rate2;
+        m[i] = (float)mi;
+        v[i] = (float)vi;
+        w[i] = (float)(wi - wi * (double)args->decay);
+        g[i] = (float)(mi * (double)args->correct1 / (sqrt(vi * (double)args->correct2) + (double)args->epsilon));
+    }
+}
+
+float cnnbn__ref_abs_max(size_t n, const float *x)
+{
+    float most = 0;
+    for (size_t i = 0; i < n && !isnan(most); i++)
+        if (!(fabsf(x[i]) <= most)) most = fabsf(x[i]);
+    return most;
+}
+
+void cnnbn__ref_lerp(size_t n, float t, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = (float)((double)y[i] + (double)t * ((double)x[i] - (double)y[i]));
 }

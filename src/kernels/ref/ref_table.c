@@ -76,4 +76,8 @@ const cnnbn_kernels cnnbn__kernels_ref = {
     .clip = cnnbn__ref_clip,
     .adam = cnnbn__ref_adam,
     .sgd = cnnbn__ref_sgd,
+    .rmsprop = cnnbn__ref_rmsprop,
+    .lamb = cnnbn__ref_lamb,
+    .abs_max = cnnbn__ref_abs_max,
+    .lerp = cnnbn__ref_lerp,
 };

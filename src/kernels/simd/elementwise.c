@@ -80,4 +80,8 @@ void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *
     table->clip = EW(clip);
     table->adam = EW(adam);
     table->sgd = EW(sgd);
+    table->rmsprop = EW(rmsprop);
+    table->lamb = EW(lamb);
+    table->abs_max = EW(abs_max);
+    table->lerp = EW(lerp);
 }

@@ -108,6 +108,10 @@ void EW(bilinear_bwd)(int N, int H, int W, int C, int rows, int columns, const f
 void EW(clip)(size_t n, float limit, float *y);
 void EW(adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float *v, float *w);
 void EW(sgd)(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w);
+void EW(rmsprop)(size_t n, const cnnbn_rmsprop *args, const float *g, float *v, float *m, float *w);
+void EW(lamb)(size_t n, const cnnbn_lamb *args, float *g, float *m, float *v, float *w);
+float EW(abs_max)(size_t n, const float *x);
+void EW(lerp)(size_t n, float t, const float *x, float *y);
 
 void EW(im2col)(const cnnbn_conv_geom *geom, int c0, int n_c, int i0, int i1, int h0, const float *x, float *col);
 void EW(col2im)(const cnnbn_conv_geom *geom, int c0, int n_c, int i0, int i1, const float *col, float *dx);

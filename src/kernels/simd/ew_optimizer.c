@@ -2,6 +2,8 @@
 #include "ew.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 void EW(add)(size_t n, const float *x, float *y)
 {
@@ -89,21 +91,79 @@ void EW(adam)(size_t n, const cnnbn_adam *args, const float *g, float *m, float 
 
 void EW(sgd)(size_t n, const cnnbn_sgd *args, const float *g, float *m, float *w)
 {
-    float lr = args->lr, momentum = args->momentum, decay = args->decay;
+    float lr = args->lr, momentum = args->momentum, decay = args->decay, coupled = args->coupled;
     if (momentum == 0.0f) {
         EW_SIMD
-        for (size_t i = 0; i < n; i++) w[i] = w[i] - w[i] * decay - lr * g[i];
+        for (size_t i = 0; i < n; i++) w[i] = w[i] - w[i] * decay - lr * (g[i] + coupled * w[i]);
     } else if (!args->nesterov) {
         EW_SIMD
         for (size_t i = 0; i < n; i++) {
-            m[i] = momentum * m[i] - lr * g[i];
+            m[i] = momentum * m[i] - lr * (g[i] + coupled * w[i]);
             w[i] = w[i] - w[i] * decay + m[i];
         }
     } else {
         EW_SIMD
         for (size_t i = 0; i < n; i++) {
-            m[i] = momentum * m[i] - lr * g[i];
-            w[i] = w[i] - w[i] * decay + (momentum * m[i] - lr * g[i]);
+            float step = lr * (g[i] + coupled * w[i]);
+            m[i] = momentum * m[i] - step;
+            w[i] = w[i] - w[i] * decay + (momentum * m[i] - step);
         }
     }
+}
+
+void EW(rmsprop)(size_t n, const cnnbn_rmsprop *args, const float *g, float *v, float *m, float *w)
+{
+    float lr = args->lr, rho = args->rho, rate = args->rate, momentum = args->momentum, eps = args->epsilon;
+    float decay = args->decay;
+    if (momentum == 0.0f) {
+        EW_SIMD
+        for (size_t i = 0; i < n; i++) {
+            v[i] = rho * v[i] + rate * (g[i] * g[i]);
+            w[i] = w[i] - w[i] * decay - lr * g[i] / sqrtf(v[i] + eps);
+        }
+        return;
+    }
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) {
+        v[i] = rho * v[i] + rate * (g[i] * g[i]);
+        m[i] = momentum * m[i] + lr * g[i] / sqrtf(v[i] + eps);
+        w[i] = w[i] - w[i] * decay - m[i];
+    }
+}
+
+void EW(lamb)(size_t n, const cnnbn_lamb *args, float *g, float *m, float *v, float *w)
+{
+    float one_b1 = args->rate1, one_b2 = args->rate2, c1 = args->correct1, c2 = args->correct2;
+    float eps = args->epsilon, decay = args->decay;
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) {
+        float mi = m[i] + (g[i] - m[i]) * one_b1;
+        float vi = v[i] + (g[i] * g[i] - v[i]) * one_b2;
+        m[i] = mi;
+        v[i] = vi;
+        w[i] = w[i] - w[i] * decay;
+        g[i] = mi * c1 / (sqrtf(vi * c2) + eps);
+    }
+}
+
+/* Without the sign a float's bits grow as its value does, infinity behind all numbers and NaN behind infinity: a greatest integer,
+ * which needs no order and no care for NaN. */
+float EW(abs_max)(size_t n, const float *x)
+{
+    int32_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= INT32_MAX;
+        most = bits > most ? bits : most;
+    }
+    float result;
+    memcpy(&result, &most, sizeof result);
+    return result;
+}
+
+void EW(lerp)(size_t n, float t, const float *x, float *y)
+{
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) y[i] += t * (x[i] - y[i]);
 }

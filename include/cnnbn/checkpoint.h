@@ -79,6 +79,10 @@ CNNBN_API cnnbn_status cnnbn_checkpoint_read_compiled(const char *path, char **o
 CNNBN_API cnnbn_status cnnbn_checkpoint_read_weights(const char *path, const cnnbn_model *model,
                                                      float *const *params) CNNBN_MUST_CHECK;
 
+/* Of one that was read: params become the averages that it holds (its slot "ema"), for what is not trained on; the other state is that
+ * of the weights before. path is for the message. CNNBN_ERR_CHECKPOINT when it holds none. */
+CNNBN_API cnnbn_status cnnbn_checkpoint_use_ema(cnnbn_checkpoint *checkpoint, const char *path) CNNBN_MUST_CHECK;
+
 CNNBN_API void cnnbn_checkpoint_destroy(cnnbn_checkpoint *checkpoint); /* of one that was read; NULL is fine */
 
 /* Meta entry by key, or NULL. */

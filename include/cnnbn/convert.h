@@ -30,6 +30,7 @@ CNNBN_API cnnbn_status cnnbn_onnx_write(const char *path, const cnnbn_checkpoint
 typedef struct cnnbn_convert_options {
     const char *model; /* where the input has weights only: a built-in model's name or a file with a model; or NULL */
     int fold_bn;       /* ONNX only */
+    int use_ema;       /* the averages that a checkpoint holds instead of its weights; not to .h5 and texts */
     int overwrite;     /* else an output that is there is refused */
 } cnnbn_convert_options;
 

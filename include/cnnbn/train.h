@@ -113,6 +113,7 @@ CNNBN_API cnnbn_status cnnbn_train_run(cnnbn_comm *comm, const cnnbn_train_optio
 typedef struct cnnbn_predictor cnnbn_predictor;
 typedef struct cnnbn_predictor_options {
     const char *checkpoint;
+    int use_ema; /* the averages that the checkpoint holds instead of its weights */
     const char *kernels;
     int threads, batch_size; /* 0: chosen */
     /* Input type, and normalisation where the checkpoint has none of its own (a plain Keras file); NULL: uint8 scaled by 1/255. */

@@ -9,11 +9,12 @@ typedef struct run {
     cnnbn_convert_options options;
 } run;
 
-enum { OPT_FOLD_BN = 256, OPT_FORCE };
+enum { OPT_FOLD_BN = 256, OPT_EMA, OPT_FORCE };
 
 static const struct argp_option options[] = {
     {"model", 'm', "NAME or FILE", 0, "Whose weights IN holds, when it is a .weights.h5", 0},
     {"fold-bn", OPT_FOLD_BN, NULL, 0, "ONNX: batch normalisation becomes part of the weights before it", 0},
+    {"ema", OPT_EMA, NULL, 0, "The averages of the weights, which cnnbn-train --ema leaves in a checkpoint", 0},
     {"force", OPT_FORCE, NULL, 0, "Overwrite OUT where it exists", 0},
     {0},
 };
@@ -27,6 +28,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_FOLD_BN:
         r->options.fold_bn = 1;
+        return 0;
+    case OPT_EMA:
+        r->options.use_ema = 1;
         return 0;
     case OPT_FORCE:
         r->options.overwrite = 1;

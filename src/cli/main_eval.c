@@ -25,6 +25,7 @@ enum option_key {
     OPT_BATCH_SIZE,
     OPT_THREADS,
     OPT_KERNELS,
+    OPT_EMA,
     OPT_CSV,
     OPT_CONFUSION
 };
@@ -48,6 +49,7 @@ static const struct argp_option options[] = {
      "(default 32)",
      2},
     {"threads", OPT_THREADS, "T", 0, "threads a rank (default: cores of the rank's affinity mask)", 0},
+    {"ema", OPT_EMA, NULL, 0, "look at the averages of the weights, which cnnbn-train --ema leaves in a checkpoint", 0},
     {"kernels", OPT_KERNELS, "NAME", 0,
      "auto, simd, simd-avx512, simd-avx2, simd-baseline, simd-neon, blas, ref (default auto)", 0},
     {"confusion", OPT_CONFUSION, NULL, 0, "print the confusion matrix of more than 20 classes too", 3},
@@ -59,7 +61,7 @@ typedef struct settings {
     const char *checkpoint, *data, *kernels, *csv, *loss, *metrics;
     cnnbn_dataset_paths paths;
     cnnbn_split split;
-    int batch_size, threads, confusion;
+    int batch_size, threads, confusion, use_ema;
 } settings;
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -104,6 +106,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_KERNELS:
         s->kernels = arg;
+        break;
+    case OPT_EMA:
+        s->use_ema = 1;
         break;
     case OPT_CONFUSION:
         s->confusion = 1;
@@ -184,6 +189,7 @@ static cnnbn_status run(cnnbn_comm *comm, const settings *s)
     cnnbn_status status = cnnbn_comm_agree(comm, cnnbn_dataset_open(s->data, &s->paths, &dataset));
     int share = cnnbn_cpu_cores_allowed() / cnnbn_comm_node_size(comm);
     cnnbn_predictor_options how = {.checkpoint = s->checkpoint,
+                                   .use_ema = s->use_ema,
                                    .kernels = s->kernels,
                                    .threads = s->threads  ? s->threads
                                               : share > 0 ? share

@@ -9,6 +9,7 @@
 
 enum {
     OPT_DIGEST = 256,
+    OPT_EMA,
     OPT_EXPORT,
     OPT_MODELS,
     OPT_SUMMARY,
@@ -36,6 +37,7 @@ typedef enum task {
 typedef struct settings {
     task what;
     const char *export_path;
+    int use_ema;
     cnnbn_model_wish wish;
     int n_files;
     char **files;
@@ -48,6 +50,8 @@ static const struct argp_option options[] = {
      1},
     {"export-weights", OPT_EXPORT, "OUT.h5", 0, "write model and weights alone, a Keras file without training state",
      0},
+    {"ema", OPT_EMA, NULL, 0,
+     "with --export-weights: the averages of the weights, which cnnbn-train --ema leaves in a checkpoint", 0},
     {"models", OPT_MODELS, NULL, 0, "list the built-in models", 0},
     {"summary", OPT_SUMMARY, NULL, 0, "print the model's table alone", 0},
     {"yaml", OPT_YAML, NULL, 0, "print the model as YAML, for cnnbn-train --model", 0},
@@ -92,6 +96,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         set_task(s, state, TASK_EXPORT);
         s->export_path = arg;
         break;
+    case OPT_EMA:
+        s->use_ema = 1;
+        break;
     case OPT_MODELS:
         set_task(s, state, TASK_MODELS);
         break;
@@ -124,6 +131,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (s->n_files == 0 && s->what != TASK_MODELS) argp_error(state, "a file or the name of a model is needed");
         if (s->n_files > 0 && s->what == TASK_MODELS) argp_error(state, "--models takes no file");
+        if (s->use_ema && s->what != TASK_EXPORT) argp_error(state, "--ema goes with --export-weights");
         if (s->n_files > 2 && s->what == TASK_SHOW)
             argp_error(state, "one file is shown, two are compared; %d were given (--digest takes any number)",
                        s->n_files);
@@ -248,11 +256,12 @@ static cnnbn_status compare(char *const *files, int *equal)
     return status;
 }
 
-static cnnbn_status export_weights(const char *from, const char *to)
+static cnnbn_status export_weights(const char *from, const char *to, int use_ema)
 {
     cnnbn_checkpoint *checkpoint = NULL;
     CNNBN_TRY(cnnbn_checkpoint_read(from, &checkpoint));
-    cnnbn_status status = info_export_weights(checkpoint, to);
+    cnnbn_status status = use_ema ? cnnbn_checkpoint_use_ema(checkpoint, from) : CNNBN_OK;
+    if (status == CNNBN_OK) status = info_export_weights(checkpoint, to);
     cnnbn_checkpoint_destroy(checkpoint);
     return status;
 }
@@ -310,7 +319,7 @@ static int run(const settings *s)
     case TASK_DIGEST:
         return print_digests(s);
     case TASK_EXPORT:
-        status = export_weights(s->files[0], s->export_path);
+        status = export_weights(s->files[0], s->export_path, s->use_ema);
         break;
     case TASK_MODELS:
         status = info_list_models(&s->wish);

@@ -23,7 +23,8 @@ enum option_key {
     OPT_Y_TEST,
     OPT_BATCH_SIZE,
     OPT_THREADS,
-    OPT_KERNELS
+    OPT_KERNELS,
+    OPT_EMA
 };
 
 static const struct argp_option options[] = {
@@ -43,6 +44,7 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Execution:", 4},
     {"batch-size", OPT_BATCH_SIZE, "B", 0, "images that are computed together (default 32)", 0},
     {"threads", OPT_THREADS, "T", 0, "threads (default: cores of the affinity mask)", 0},
+    {"ema", OPT_EMA, NULL, 0, "by the averages of the weights, which cnnbn-train --ema leaves in a checkpoint", 0},
     {"kernels", OPT_KERNELS, "NAME", 0,
      "auto, simd, simd-avx512, simd-avx2, simd-baseline, simd-neon, blas, ref (default auto)", 0},
     {0},
@@ -55,7 +57,7 @@ typedef struct settings {
     predict_format format;
     cnnbn_dataset_paths paths;
     cnnbn_split split;
-    int invert, batch_size, threads;
+    int invert, batch_size, threads, use_ema;
     size_t first, count; /* count 0: all */
     int n_unreadable, has_header;
 } settings;
@@ -113,6 +115,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_INVERT:
         s->invert = 1;
+        break;
+    case OPT_EMA:
+        s->use_ema = 1;
         break;
     case OPT_BATCH_SIZE:
         s->batch_size = (int)get_int("--batch-size", arg, 1, 1 << 16);
@@ -183,6 +188,7 @@ static cnnbn_status batch_open(batch *b, settings *s, const cnnbn_dataset_info *
 {
     int threads = s->threads ? s->threads : cnnbn_cpu_cores_allowed();
     cnnbn_predictor_options how = {.checkpoint = s->checkpoint,
+                                   .use_ema = s->use_ema,
                                    .kernels = s->kernels,
                                    .threads = threads,
                                    .batch_size = s->batch_size,

@@ -12,6 +12,22 @@ size_t cnnbn__checkpoint_slot_length(const cnnbn_model *model, const char *name)
     return n;
 }
 
+cnnbn_status cnnbn_checkpoint_use_ema(cnnbn_checkpoint *checkpoint, const char *path)
+{
+    const cnnbn_model *model = checkpoint->model;
+    const float *from = NULL;
+    for (int k = 0; k < checkpoint->n_slots; k++)
+        if (strcmp(checkpoint->slots[k].name, "ema") == 0) from = checkpoint->slots[k].data;
+    if (!from)
+        return cnnbn_error(CNNBN_ERR_CHECKPOINT,
+                           "--ema: %s holds no averages of its weights; cnnbn-train --ema 0.999 would make them", path);
+    for (int i = 0; i < model->n_params; i++) {
+        memcpy(checkpoint->params[i], from, model->params[i].count * sizeof(float));
+        from += model->params[i].count;
+    }
+    return CNNBN_OK;
+}
+
 int cnnbn__checkpoint_key_is_reserved(const char *key)
 {
     return strcmp(key, "format") == 0 || strcmp(key, "digest") == 0 || strcmp(key, "state_digest") == 0;

@@ -73,6 +73,12 @@ static cnnbn_status check_kinds(const char *in, const char *out, const cnnbn_con
         return cnnbn_error(CNNBN_ERR_OPTION, "--model %s: %s has a model of its own", options->model, in);
     if (options->fold_bn && to != KIND_ONNX)
         return cnnbn_error(CNNBN_ERR_OPTION, "--fold-bn is for .onnx files; %s is none", out);
+    if (options->use_ema && (is_text(to) || to == KIND_H5))
+        return cnnbn_error(
+            CNNBN_ERR_OPTION, "--ema: %s %s", out,
+            to == KIND_H5 ? "would keep the training state of other weights; cnnbn-info --export-weights OUT.h5 --ema "
+                            "leaves it out"
+                          : "holds no weights");
     if (strcmp(in, out) == 0) return cnnbn_error(CNNBN_ERR_OPTION, "%s would be written over itself", in);
     if (!options->overwrite && access(out, F_OK) == 0)
         return cnnbn_error(CNNBN_ERR_OPTION, "%s is there already; --force replaces it", out);
@@ -158,7 +164,11 @@ cnnbn_status cnnbn_convert(const char *in, const char *out, const cnnbn_convert_
                                    : cnnbn_checkpoint_read(in, &checkpoint));
     /* Keras' words cannot say all of a model of ours; a checkpoint keeps it as YAML too. */
     const cnnbn_meta *yaml = to == KIND_YAML ? cnnbn_checkpoint_meta(checkpoint, "model_yaml") : NULL;
-    cnnbn_status status;
+    cnnbn_status status = options->use_ema ? cnnbn_checkpoint_use_ema(checkpoint, in) : CNNBN_OK;
+    if (status != CNNBN_OK) {
+        cnnbn_checkpoint_destroy(checkpoint);
+        return status;
+    }
     if (yaml && yaml->kind == CNNBN_META_TEXT)
         status = cnnbn__convert_publish(out, yaml->text, strlen(yaml->text));
     else

@@ -120,11 +120,12 @@ static cnnbn_status make_net(cnnbn_predictor *p, cnnbn_comm *comm, const cnnbn_p
 }
 
 /* Ranks that would compute something else, or in other blocks, are refused by name. */
-static cnnbn_status same_everywhere(const cnnbn_predictor *p, cnnbn_comm *comm)
+static cnnbn_status same_everywhere(const cnnbn_predictor *p, cnnbn_comm *comm, int use_ema)
 {
     char block[32];
     (void)snprintf(block, sizeof block, "%d", cnnbn_net_block(p->net));
     CNNBN_TRY(cnnbn_comm_same_text(comm, "state of the checkpoint", p->checkpoint->digest));
+    CNNBN_TRY(cnnbn_comm_same_text(comm, "option ema", use_ema ? "given" : "not given"));
     CNNBN_TRY(cnnbn_comm_same_text(comm, "kernels (instruction set)", p->kernels->name));
     CNNBN_TRY(cnnbn_comm_same_text(comm, "OpenBLAS core", cnnbn_blas_core()));
     CNNBN_TRY(cnnbn_comm_same_text(comm, "loss", cnnbn_loss_name(p->aim.loss)));
@@ -142,10 +143,11 @@ cnnbn_status cnnbn_predictor_create(cnnbn_comm *comm, const cnnbn_predictor_opti
     cnnbn_status status = cnnbn_alloc(sizeof(cnnbn_predictor), "a predictor", &memory);
     cnnbn_predictor *p = memory;
     if (status == CNNBN_OK) status = cnnbn_checkpoint_read(options->checkpoint, &p->checkpoint);
+    if (status == CNNBN_OK && options->use_ema) status = cnnbn_checkpoint_use_ema(p->checkpoint, options->checkpoint);
     if (status == CNNBN_OK) status = find_objective(p, options);
     if (status == CNNBN_OK) status = make_net(p, comm, options);
     status = cnnbn_comm_agree(comm, status);
-    if (status == CNNBN_OK) status = same_everywhere(p, comm);
+    if (status == CNNBN_OK) status = same_everywhere(p, comm, options->use_ema);
     if (status != CNNBN_OK) {
         cnnbn_predictor_destroy(p);
         return status;

@@ -46,6 +46,22 @@ exact rmsprop --optimizer rmsprop --momentum 0.5
 # 9 batches, the last of 20 images, are 5 steps, the last of one batch.
 exact accumulate --batch-size 25 --accumulate 2 --ema 0.8 --checkpoint-best val_loss
 [ "$(wc -l < reference-steps.csv)" = 21 ] || complain "accumulate: $(wc -l < reference-steps.csv) rows"
+# They leave the checkpoint as a Keras file of their own, and cnnbn-eval finds with them what the validation found.
+val=$(tail -n 1 reference.csv | cut -d, -f5)
+"$CNNBN_BIN/cnnbn-eval" --data small.h5 --batch-size 50 --threads 1 --ema "$(newest accumulate)" > evaluated || complain "cnnbn-eval --ema"
+"$info" "$(newest accumulate)" --export-weights averages.h5 --ema || complain "--export-weights --ema"
+"$CNNBN_BIN/cnnbn-eval" --data small.h5 --batch-size 50 --threads 1 averages.h5 > exported || complain "cnnbn-eval of an export"
+diff <(grep -i loss evaluated) <(grep -i loss exported) || complain "--export-weights --ema: $(grep -i loss evaluated exported)"
+grep -i loss evaluated | grep -q "${val:0:6}" || complain "cnnbn-eval --ema: $(grep -i loss evaluated), the validation: $val"
+"$CNNBN_BIN/cnnbn-convert" --ema "$(newest accumulate)" averages.keras || complain "cnnbn-convert --ema"
+"$info" averages.h5 averages.keras > compared || true
+grep -q '^different: 0 values' compared || grep -q '^equal' compared || complain "cnnbn-convert --ema: $(cat compared)"
+for what in "cnnbn-info $(newest lamb) --export-weights x.h5 --ema" "cnnbn-convert --ema $(newest lamb) x.keras"; do
+    # shellcheck disable=SC2086 # words
+    if "$CNNBN_BIN"/$what 2> err; then complain "$what: no averages, no failure"; fi
+    grep -q 'holds no averages of its weights' err || complain "$what: $(cat err)"
+done
+if "$CNNBN_BIN/cnnbn-convert" --ema "$(newest accumulate)" y.h5 2> err; then complain "--ema to an .h5"; fi
 # The validation looks at the averages: other figures, and the same training.
 cp reference.csv averaged.csv
 exact plain --batch-size 25 --accumulate 2
@@ -108,6 +124,19 @@ cp "$(newest best)" best/best.h5
 train 2 --epochs 4 --checkpoint-dir best "${grow[@]}"
 must 2 "another best.h5"
 says 'best.h5 is of epoch' "another best.h5"
+
+# ---------------------------------------------------------------- recipe files
+n_recipes=0
+for recipe in "$CNNBN_SOURCE"/scripts/recipes/*.yaml; do
+    name=$(basename "$recipe" .yaml)
+    n_recipes=$((n_recipes + 1))
+    code=0
+    "$CNNBN_MPIRUN" 2 "$trainer" --config "$recipe" --data small.h5 --batch-size 16 --decay-steps 3e --steps 3 --threads 1 \
+        --checkpoint-dir "recipe-$name" --log recipe.csv > out 2> err < /dev/null || code=$?
+    must 0 "$name"
+    says 'Done: 0 epochs, 3 steps' "$name"
+done
+[ "$n_recipes" -gt 0 ] || complain "no recipes"
 
 # ---------------------------------------------------------------- refused
 # refused REGEX OPTION...

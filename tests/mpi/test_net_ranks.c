@@ -57,6 +57,8 @@ static void same_bits_as_one_rank(void **state)
         {CNNBN_ADAM, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0, CNNBN_CLIP_GLOBAL_NORM, 0.1, 0, 0},
         {CNNBN_ADAMW, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0.1, CNNBN_CLIP_NONE, 0, 0, 0},
         {CNNBN_SGD, 0.1, 0, 0, 0, 0.9, 1, 0, CNNBN_CLIP_NORM, 0.1, 0, 0},
+        {CNNBN_LARS, 3, 0, 0, 0, 0.9, 1, 0.1, CNNBN_CLIP_VALUE, 0.1, 0, 0.01},
+        {CNNBN_LAMB, 0.01, 0.9, 0.999, 1e-7, 0, 0, 0.1, CNNBN_CLIP_GLOBAL_NORM, 0.1, 0, 0},
     };
     int n_tables = 0;
     while (cnnbn_kernels_names()[n_tables]) n_tables++;
@@ -68,7 +70,8 @@ static void same_bits_as_one_rank(void **state)
             c.config.batch_size = 9;
             c.config.slices = i % 3 == 0 ? 8 : i % 3 == 1 ? 6 : 16;
             c.config.threads = 1 + (turn % 4 == 1);
-            c.config.optimizer = optimizers[turn % 3];
+            c.config.optimizer = optimizers[turn % 5];
+            c.config.ema_decay = turn % 3 ? 0.9 : 0;
             compare_bits(&c, net_models[i].name, 5);
         }
     verdict();

@@ -153,6 +153,7 @@ void net_bench_digest(net_bench *b, double loss, char text[CNNBN_DIGEST_TEXT])
     for (int i = 0; i < b->model->n_params; i++) {
         size_t size = b->model->params[i].count * sizeof(float);
         cnnbn_digest_add(digest, cnnbn_net_param(b->net, i), size);
+        if (cnnbn_net_ema(b->net, i)) cnnbn_digest_add(digest, cnnbn_net_ema(b->net, i), size);
         for (int s = 0; s < cnnbn_net_n_slots(b->net); s++)
             if (cnnbn_net_slot(b->net, s, i)) cnnbn_digest_add(digest, cnnbn_net_slot(b->net, s, i), size);
     }

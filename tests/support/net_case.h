@@ -45,7 +45,7 @@ net_reference *net_bench_reference(net_bench *b, size_t first, size_t n);
  * front of a batch norm has the gradient zero, and what is found there is the rounding of sums of the size of the others. */
 double net_bench_error(net_bench *b, const net_reference *ref, int which, char *text, size_t bytes);
 
-/* Digest of all weights, statistics, slots and `loss`. */
+/* Digest of all weights, statistics, averages, slots and `loss`. */
 void net_bench_digest(net_bench *b, double loss, char text[CNNBN_DIGEST_TEXT]);
 
 #endif

@@ -89,15 +89,19 @@ typedef struct cnnbn_dataset_spec {
     cnnbn_shape shape; /* H, W, C; C = 1 is written as (N,H,W) when squeeze is set */
     int squeeze;
     int n_classes;
-    const char *const *class_names; /* [n_classes] or NULL */
+    int n_targets; /* y holds so many float32 values a sample, (N, K), or (N,) of one; 0: class numbers */
+    const char *const *class_names; /* [n_classes] or NULL; with values [n_targets] */
     const char *source, *licence;   /* or NULL */
     int gzip;                       /* 0 none, 1..9 */
 } cnnbn_dataset_spec;
 CNNBN_API cnnbn_status cnnbn_dataset_writer_create(const char *path, const cnnbn_dataset_spec *spec,
                                                    cnnbn_dataset_writer **out) CNNBN_MUST_CHECK;
-/* Appends count samples to a split. */
+/* Appends count samples to a split; the latter of a spec with n_targets: targets [count][n_targets]. */
 CNNBN_API cnnbn_status cnnbn_dataset_writer_append(cnnbn_dataset_writer *writer, cnnbn_split split, size_t count,
                                                    const uint8_t *images, const int32_t *labels) CNNBN_MUST_CHECK;
+CNNBN_API cnnbn_status cnnbn_dataset_writer_append_targets(cnnbn_dataset_writer *writer, cnnbn_split split,
+                                                           size_t count, const uint8_t *images,
+                                                           const float *targets) CNNBN_MUST_CHECK;
 /* Checks that all samples came, closes, syncs, renames. Frees the writer in any case. */
 CNNBN_API cnnbn_status cnnbn_dataset_writer_end(cnnbn_dataset_writer *writer) CNNBN_MUST_CHECK;
 CNNBN_API void cnnbn_dataset_writer_abort(cnnbn_dataset_writer *writer);

@@ -167,7 +167,11 @@ void info_print_dataset(const cnnbn_dataset_info *info, const char *digest)
                  cli_thousands(info->n[CNNBN_TEST], counts[1]));
     (void)printf("  each       %s %s\n", cnnbn_shape_text(info->shape, shape, sizeof shape),
                  info->is_u8 ? "uint8" : "float32");
-    (void)printf("  classes    %d%s", info->n_classes, info->class_names ? ": " : "\n");
+    if (info->n_targets)
+        (void)printf("  values     %d a sample, from %.6g to %.6g%s", info->n_targets, (double)info->target_least,
+                     (double)info->target_most, info->class_names ? ": " : "\n");
+    else
+        (void)printf("  classes    %d%s", info->n_classes, info->class_names ? ": " : "\n");
     for (int k = 0; info->class_names && k < info->n_classes; k++)
         (void)printf("%s%s", info->class_names[k], k + 1 < info->n_classes ? ", " : "\n");
     print_floats("mean", info->mean, info->shape.dim[2]);

@@ -263,7 +263,8 @@ static cnnbn_status try_dataset(void *context)
     CNNBN_TRY(cnnbn_alloc(dataset->info.sample_bytes, "an image", &image));
     for (int s = 0; s < CNNBN_SPLITS; s++) {
         if (dataset->info.n[s] == 0) continue;
-        cnnbn_status ignored = cnnbn_dataset_read(dataset, (cnnbn_split)s, 0, 1, image); /* told when it is read in earnest */
+        cnnbn_status ignored =
+            cnnbn_dataset_read(dataset, (cnnbn_split)s, 0, 1, image); /* told when it is read in earnest */
         (void)ignored;
     }
     return CNNBN_OK;

@@ -16,7 +16,7 @@ struct cnnbn_dataset_writer {
     cnnbn__h5_output output;
     int rank; /* of the images: 3 squeezed, else 4 */
     cnnbn_shape shape;
-    int n_classes;
+    int n_classes, n_targets;
     struct {
         size_t n, written;
         hid_t images, labels;
@@ -87,13 +87,15 @@ static cnnbn_status create_split(cnnbn_dataset_writer *writer, cnnbn__h5_scope *
     if (per_chunk == 0) per_chunk = 1;
     hsize_t shape[4] = {n, (hsize_t)dim[0], (hsize_t)dim[1], (hsize_t)dim[2]};
     hsize_t chunk[4] = {n < per_chunk ? n : per_chunk, shape[1], shape[2], shape[3]};
-    hsize_t label_chunk = n < LABELS_CHUNK ? n : LABELS_CHUNK;
-    hid_t label_type = writer->n_classes <= 256 ? H5T_STD_U8LE : H5T_STD_I32LE;
+    hid_t label_type = writer->n_targets ? H5T_IEEE_F32LE : writer->n_classes <= 256 ? H5T_STD_U8LE : H5T_STD_I32LE;
+    hsize_t y_shape[2] = {n, (hsize_t)writer->n_targets},
+            y_chunk[2] = {n < LABELS_CHUNK ? n : LABELS_CHUNK, y_shape[1]};
+    if (writer->n_targets > 1) y_chunk[0] = y_chunk[0] / y_shape[1] + 1;
     writer->split[split].images =
         create_chunked(scope, writer->file, x_names[split], H5T_STD_U8LE, writer->rank, shape, chunk, gzip);
     if (writer->split[split].images < 0) return failed(writer, x_names[split]);
-    writer->split[split].labels =
-        create_chunked(scope, writer->file, y_names[split], label_type, 1, shape, &label_chunk, gzip);
+    writer->split[split].labels = create_chunked(scope, writer->file, y_names[split], label_type,
+                                                 writer->n_targets > 1 ? 2 : 1, y_shape, y_chunk, gzip);
     if (writer->split[split].labels < 0) return failed(writer, y_names[split]);
     return CNNBN_OK;
 }
@@ -153,6 +155,7 @@ cnnbn_status cnnbn_dataset_writer_create(const char *path, const cnnbn_dataset_s
     writer->shape = spec->shape;
     writer->rank = spec->squeeze && spec->shape.dim[2] == 1 ? 3 : 4;
     writer->n_classes = spec->n_classes;
+    writer->n_targets = spec->n_targets;
 
     cnnbn_status status = cnnbn_strdup(path, &writer->path);
     if (status == CNNBN_OK) status = cnnbn__file_temporary(path, &writer->temporary);
@@ -183,28 +186,45 @@ static herr_t append(hid_t dataset, hid_t type, int rank, const hsize_t *start, 
     return result;
 }
 
-cnnbn_status cnnbn_dataset_writer_append(cnnbn_dataset_writer *writer, cnnbn_split split, size_t count,
-                                         const uint8_t *images, const int32_t *labels)
+/* One of labels and targets. */
+static cnnbn_status append_samples(cnnbn_dataset_writer *writer, cnnbn_split split, size_t count, const uint8_t *images,
+                                   const int32_t *labels, const float *targets)
 {
     size_t n = writer->split[split].n, done = writer->split[split].written;
     if (count == 0) return CNNBN_OK;
+    if (!labels != (writer->n_targets > 0))
+        return cnnbn_error(CNNBN_ERR_INTERNAL, "%s: class numbers and values are mixed", writer->path);
     if (count > n - done)
         return cnnbn_error(CNNBN_ERR_DATA, "%s: %zu samples for the %s split, expected %zu", writer->path, done + count,
                            split == CNNBN_TRAIN ? "training" : "test", n);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; labels && i < count; i++)
         if (labels[i] < 0 || labels[i] >= writer->n_classes)
             return cnnbn_error(CNNBN_ERR_DATA, "%s: label %d at sample %zu, expected 0 to %d", writer->path, labels[i],
                                done + i, writer->n_classes - 1);
     const int *dim = writer->shape.dim;
     hsize_t start[4] = {done, 0, 0, 0};
     hsize_t block[4] = {count, (hsize_t)dim[0], (hsize_t)dim[1], (hsize_t)dim[2]};
+    const hsize_t y_block[2] = {count, (hsize_t)writer->n_targets};
     if (append(writer->split[split].images, H5T_NATIVE_UINT8, writer->rank, start, block, images) < 0)
         return failed(writer, "images");
-    if (append(writer->split[split].labels, H5T_NATIVE_INT32, 1, start, block, labels) < 0)
-        return failed(writer, "labels");
+    if (append(writer->split[split].labels, labels ? H5T_NATIVE_INT32 : H5T_NATIVE_FLOAT, writer->n_targets > 1 ? 2 : 1,
+               start, y_block, labels ? (const void *)labels : targets) < 0)
+        return failed(writer, labels ? "labels" : "values of y");
     if (writer->output.error) return failed(writer, "images");
     writer->split[split].written += count;
     return CNNBN_OK;
+}
+
+cnnbn_status cnnbn_dataset_writer_append(cnnbn_dataset_writer *writer, cnnbn_split split, size_t count,
+                                         const uint8_t *images, const int32_t *labels)
+{
+    return append_samples(writer, split, count, images, labels, NULL);
+}
+
+cnnbn_status cnnbn_dataset_writer_append_targets(cnnbn_dataset_writer *writer, cnnbn_split split, size_t count,
+                                                 const uint8_t *images, const float *targets)
+{
+    return append_samples(writer, split, count, images, NULL, targets);
 }
 
 static cnnbn_status check_counts(const cnnbn_dataset_writer *writer)

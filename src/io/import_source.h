@@ -9,9 +9,10 @@
 typedef struct cnnbn__source {
     cnnbn_shape shape; /* H, W, C */
     size_t n[2];
-    const int32_t *labels[2];       /* [n], >= 0 */
-    const char *labels_from[2];     /* file for messages */
-    int n_classes;                  /* at least; 0: as the labels say */
+    const int32_t *labels[2];   /* [n], >= 0 */
+    const char *labels_from[2]; /* file for messages */
+    int n_classes;              /* at least; 0: as the labels say */
+    int n_targets;              /* y holds so many values a sample: labels are zeros, read_targets gives them; else 0 */
     const char *const *class_names; /* [n_classes] or NULL */
     const char *source, *licence;   /* or NULL */
     int random_access;              /* read() may be called in any order: test samples may be taken from training */
@@ -19,6 +20,7 @@ typedef struct cnnbn__source {
     void *context;
     /* Image `index` of a split, H x W x C bytes. Called with ascending indices, the training split first. */
     cnnbn_status (*read)(void *context, cnnbn_split split, size_t index, uint8_t *image);
+    cnnbn_status (*read_targets)(void *context, cnnbn_split split, size_t index, float *targets);
     /* After a split's last image: reads what was left out and checks that nothing follows. May be NULL. */
     cnnbn_status (*finish)(void *context, cnnbn_split split);
 } cnnbn__source;

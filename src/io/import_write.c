@@ -141,13 +141,17 @@ typedef struct job {
     cnnbn_dataset_writer *writer;
     uint8_t *images; /* [block] */
     int32_t *labels; /* [block] */
+    float *targets;  /* [block][n_targets], or NULL */
     size_t block, done;
 } job;
 
 static cnnbn_status count_classes(job *j)
 {
     const cnnbn__source *s = j->source;
-    int n_names = j->options->class_names ? j->options->n_class_names : s->class_names ? s->n_classes : 0;
+    int n_names = s->n_targets              ? 0
+                  : j->options->class_names ? j->options->n_class_names
+                  : s->class_names          ? s->n_classes
+                                            : 0;
     int top = 0;
     for (int split = 0; split < 2; split++)
         for (size_t i = 0; i < s->n[split]; i++) {
@@ -204,10 +208,12 @@ static cnnbn_status write_split(job *j, cnnbn_split split)
     for (size_t i = 0; i < s->n[from] && left; i++) {
         if (j->marks[from][i] != split + 1) continue;
         CNNBN_TRY(s->read(s->context, from, i, j->images + filled * sample));
+        if (j->targets) CNNBN_TRY(s->read_targets(s->context, from, i, j->targets + filled * (size_t)s->n_targets));
         j->labels[filled++] = s->labels[from][i];
         left--;
         if (filled == j->block || !left) {
-            CNNBN_TRY(cnnbn_dataset_writer_append(j->writer, split, filled, j->images, j->labels));
+            CNNBN_TRY(j->targets ? cnnbn_dataset_writer_append_targets(j->writer, split, filled, j->images, j->targets)
+                                 : cnnbn_dataset_writer_append(j->writer, split, filled, j->images, j->labels));
             filled = 0;
         }
         j->done++;
@@ -231,10 +237,15 @@ static cnnbn_status write_all(job *j)
     j->images = images;
     CNNBN_TRY(cnnbn_alloc_array(j->block, sizeof *j->labels, "labels", &labels));
     j->labels = labels;
+    void *targets = NULL;
+    if (s->n_targets)
+        CNNBN_TRY(cnnbn_alloc_array(j->block * (size_t)s->n_targets, sizeof *j->targets, "values of y", &targets));
+    j->targets = targets;
     cnnbn_dataset_spec spec = {.n = {j->n[0], j->n[1]},
                                .shape = s->shape,
                                .squeeze = 1, /* (N, H, W) for grey images, as Keras' own MNIST */
-                               .n_classes = j->n_classes,
+                               .n_classes = s->n_targets ? s->n_targets : j->n_classes,
+                               .n_targets = s->n_targets,
                                .class_names = o->class_names ? o->class_names : s->class_names,
                                .source = o->source ? o->source : s->source,
                                .licence = o->licence ? o->licence : s->licence,
@@ -259,5 +270,6 @@ cnnbn_status cnnbn__import_write(const cnnbn__source *source, const cnnbn_import
     cnnbn_free(j.marks[1]);
     cnnbn_free(j.images);
     cnnbn_free(j.labels);
+    cnnbn_free(j.targets);
     return status;
 }

@@ -153,5 +153,15 @@ expect 0 'warning.*do not sum to 1 \(off by up to 2\)' run several softmax3 --ep
 
 # cnnbn-data.
 expect 0 'y +3 values a sample, from 0 to 1' "$data" info several.h5
-refuse 2 'number.h5: y_train holds values; only datasets with class numbers can be split' "$data" split number.h5 -o part.h5 --train 8
+for kind in number several one-hot; do
+    expect 0 '' "$data" split "$kind.h5" -o part.h5 --train 12 --test 24 --force
+    expect_not 'warning'
+    expect 0 'y +[134] values? a sample' "$data" info part.h5
+    expect 0 '^  values +[134] a sample, from ' "$info" part.h5
+done
+# The same test set after a split: the same evaluation.
+evaluated number linear1 mae none
+kept_model=$(find kept -name 'ckpt-0002*.h5')
+"$data" split number.h5 -o part.h5 --train 12 --test 24 --force > /dev/null
+[ "$("$eval" "$kept_model" --data number.h5 | tail -n 1)" = "$("$eval" "$kept_model" --data part.h5 | tail -n 1)" ] || complain "another test set after a split"
 verdict "losses, metrics and targets: all as expected"

@@ -242,12 +242,27 @@ static void nan_is_not_better(void **state)
     assert_int_equal(t.state.best_epoch, 5);
 }
 
+/* As Keras has it: not after the first epoch, whatever it brought. */
+static void no_stop_after_the_first_epoch(void **state)
+{
+    (void)state;
+    trainer t = trainer_of("val_loss");
+    t.opt.early_stopping = (cnnbn_early_stopping){1, 1, 0, "val_loss", 0};
+    epoch_figures f = figures_of("val_loss", (double)NAN);
+    monitor_stopping(&t, &f);
+    assert_int_equal(t.state.stopped, 0);
+    t.state.epoch = 1;
+    monitor_stopping(&t, &f);
+    assert_int_equal(t.state.stopped, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rates_of_keras_and_pytorch), cmocka_unit_test(rates_by_hand),
-        cmocka_unit_test(durations_that_cannot_be),   cmocka_unit_test(plateau_of_keras),
-        cmocka_unit_test(early_stopping_of_keras),    cmocka_unit_test(nan_is_not_better),
+        cmocka_unit_test(rates_of_keras_and_pytorch),    cmocka_unit_test(rates_by_hand),
+        cmocka_unit_test(durations_that_cannot_be),      cmocka_unit_test(plateau_of_keras),
+        cmocka_unit_test(early_stopping_of_keras),       cmocka_unit_test(nan_is_not_better),
+        cmocka_unit_test(no_stop_after_the_first_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,9 @@ CNNBN_API cnnbn_status cnnbn_checkpoint_path(const char *dir, int64_t epoch, int
 CNNBN_API cnnbn_status cnnbn_checkpoint_newest(const char *dir, cnnbn_checkpoint **out, char *path_out,
                                                size_t bytes) CNNBN_MUST_CHECK;
 
+/* File name of the folder's newest checkpoint, by names alone; "" where there is none. Local. */
+CNNBN_API cnnbn_status cnnbn_checkpoint_newest_name(const char *dir, char *name, size_t bytes) CNNBN_MUST_CHECK;
+
 /* Removes old checkpoints but the newest `keep` (>= 1), and stale *.tmp files; never the one named by `protect` (or NULL).
  * Failures to remove are warnings. */
 CNNBN_API void cnnbn_checkpoint_prune(const char *dir, int keep, const char *protect);

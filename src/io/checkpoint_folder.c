@@ -104,6 +104,16 @@ static cnnbn_status list_folder(const char *dir, int remove_temporaries, listing
     return status;
 }
 
+cnnbn_status cnnbn_checkpoint_newest_name(const char *dir, char *name, size_t bytes)
+{
+    listing list;
+    if (bytes) name[0] = '\0';
+    CNNBN_TRY(list_folder(dir, 0, &list));
+    if (list.n) (void)snprintf(name, bytes, "%s", list.entries[0].name);
+    cnnbn_free(list.entries);
+    return CNNBN_OK;
+}
+
 static cnnbn_status read_resumable(const char *path, cnnbn_checkpoint **out)
 {
     CNNBN_TRY(cnnbn_checkpoint_read(path, out));

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cnnbn/memory.h"
@@ -46,10 +47,11 @@ static cnnbn_status keep_rows(const char *path, FILE *from, FILE *to, const char
     return status;
 }
 
-static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_below)
+/* A new file in place of the old one, still open: a run that was cut off and opens or writes its log at the same time has another. */
+static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_below, FILE **out)
 {
     char temporary[4200];
-    (void)snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    (void)snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
     FILE *to = fopen(temporary, "w");
     if (!to) return io_error(temporary, "be written", errno);
     (void)fprintf(to, "%s\n", header);
@@ -59,34 +61,41 @@ static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_b
         status = keep_rows(path, from, to, header, keep_below);
         (void)fclose(from);
     }
+    if (status == CNNBN_OK && (ferror(to) || fflush(to) != 0 || fsync(fileno(to)) != 0 || rename(temporary, path) != 0))
+        status = io_error(path, "be written", errno);
     if (status != CNNBN_OK) {
         (void)fclose(to);
         (void)remove(temporary);
         return status;
     }
-    int bad = ferror(to) || fflush(to) != 0 || fsync(fileno(to)) != 0;
-    if (fclose(to) != 0 || bad || rename(temporary, path) != 0) {
-        int error = errno;
-        (void)remove(temporary);
-        return io_error(path, "be written", error);
-    }
+    *out = to;
+    return CNNBN_OK;
+}
+
+/* A pipe or a terminal is written to, not replaced. */
+static cnnbn_status open_stream(const char *path, const char *header, FILE **out)
+{
+    *out = fopen(path, "w");
+    if (!*out) return io_error(path, "be written", errno);
+    (void)fprintf(*out, "%s\n", header);
     return CNNBN_OK;
 }
 
 cnnbn_status csv_open(const char *path, const char *header, int64_t keep_below, csv_log **out)
 {
     void *memory;
+    struct stat there;
     *out = NULL;
-    CNNBN_TRY(rewrite(path, header, keep_below));
     CNNBN_TRY(cnnbn_alloc(sizeof(csv_log), "a log", &memory));
     csv_log *log = memory;
     cnnbn_status status = cnnbn_strdup(path, &log->path);
     if (status == CNNBN_OK) {
-        log->file = fopen(path, "a");
-        if (!log->file) status = io_error(path, "be written", errno);
+        int is_stream = stat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
+        status = is_stream ? open_stream(path, header, &log->file) : rewrite(path, header, keep_below, &log->file);
     }
     if (status != CNNBN_OK) {
-        (void)(csv_close(log) == CNNBN_OK);
+        cnnbn_free(log->path);
+        cnnbn_free(log);
         return status;
     }
     *out = log;

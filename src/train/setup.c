@@ -250,10 +250,15 @@ static cnnbn_status begin_branch(const trainer *t, int64_t step)
     return t->opt.checkpoint_dir ? cnnbn_checkpoint_set_aside(t->opt.checkpoint_dir, step) : CNNBN_OK;
 }
 
+static const char *resume_from(const trainer *t)
+{
+    return t->opt.resume ? t->opt.resume : t->opt.checkpoint_dir ? "auto" : "none";
+}
+
 /* Rank 0 reads; its checkpoint is everybody's. */
 static cnnbn_status resume(trainer *t)
 {
-    const char *from = t->opt.resume ? t->opt.resume : t->opt.checkpoint_dir ? "auto" : "none";
+    const char *from = resume_from(t);
     if (strcmp(from, "none") == 0) return begin_branch(t, -1);
     cnnbn_checkpoint *checkpoint = NULL;
     char path[4096];
@@ -273,22 +278,38 @@ static cnnbn_status resume(trainer *t)
     return status;
 }
 
+/* The start is accepted and takes the folder over. A run that was cut off may have written a checkpoint between the choice and this:
+ * it counts on rows of the logs that this run would cut off, so the choice is made again. */
+static cnnbn_status take_over(trainer *t, const char *newest_before)
+{
+    char newest[256];
+    CNNBN_TRY(saver_create(t, &t->save));
+    if (strcmp(resume_from(t), "auto") != 0) return begin_branch(t, t->resumed ? t->state.global_step : -1);
+    CNNBN_TRY(cnnbn_checkpoint_newest_name(t->opt.checkpoint_dir, newest, sizeof newest));
+    return strcmp(newest, newest_before) == 0 ? CNNBN_OK : resume(t);
+}
+
+static cnnbn_status start_at_root(trainer *t)
+{
+    char newest[256] = "";
+    if (t->opt.checkpoint_dir) {
+        CNNBN_TRY(cnnbn_checkpoint_prepare_dir(t->opt.checkpoint_dir));
+        CNNBN_TRY(cnnbn_checkpoint_newest_name(t->opt.checkpoint_dir, newest, sizeof newest));
+    }
+    CNNBN_TRY(resume(t));
+    if (!t->resumed && t->opt.init_from) CNNBN_TRY(init_from(t));
+    return t->opt.checkpoint_dir ? take_over(t, newest) : CNNBN_OK;
+}
+
 static cnnbn_status start_weights(trainer *t)
 {
-    cnnbn_status status = CNNBN_OK;
-    if (cnnbn_comm_rank(t->comm) == 0) {
-        if (t->opt.checkpoint_dir) status = cnnbn_checkpoint_prepare_dir(t->opt.checkpoint_dir);
-        if (status == CNNBN_OK) status = resume(t);
-        if (status == CNNBN_OK && !t->resumed && t->opt.init_from) status = init_from(t);
-    }
-    CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
+    CNNBN_TRY(cnnbn_comm_agree(t->comm, cnnbn_comm_rank(t->comm) == 0 ? start_at_root(t) : CNNBN_OK));
     return state_broadcast(t);
 }
 
 static cnnbn_status open_files(trainer *t)
 {
     if (cnnbn_comm_rank(t->comm) != 0) return CNNBN_OK;
-    if (t->opt.checkpoint_dir) CNNBN_TRY(saver_create(t, &t->save));
     char columns[FIGURES_TEXT], header[FIGURES_TEXT + 64];
     int64_t epoch = t->resumed ? t->state.epoch : -1, step = t->resumed ? t->state.global_step : -1;
     if (t->opt.log) {

@@ -189,4 +189,35 @@ printf 'host elsewhere, process 1, restart 1, since 1.000000000\n' > shared/run.
 end_within 60
 must 3 "a folder taken over"
 says 'taken over by a newer run \(shared/run.owner: host elsewhere' "a folder taken over"
+# The earlier run goes on writing between the later one's choice of a checkpoint and its taking the folder over (made long here): the
+# later one goes on from the newest then. Else the rows of the logs that it cuts off are missing when it is killed, too.
+if command -v strace > /dev/null && strace -qq -o /dev/null true 2> /dev/null; then
+    train 1 --epochs 5000 --checkpoint-dir late --checkpoint-every 1s --steps 2 --log late.csv --log-steps late-steps.csv
+    begin 1 --epochs 5000 --checkpoint-dir late --checkpoint-every 1s --log late.csv --log-steps late-steps.csv
+    wait_until 60 has_files late 3 || complain "the first run writes nothing: $(cat out err)"
+    "$CNNBN_MPIRUN" 1 strace -f -qq -o late.trace -e trace=rename -e inject=rename:delay_enter=3000000:when=1 \
+        "$trainer" "${common[@]}" --threads 1 --epochs 5000 --checkpoint-dir late --checkpoint-every 1000e --log late.csv --log-steps \
+        late-steps.csv > late-out 2> late-err < /dev/null &
+    second=$!
+    has_cut_the_log() { grep -q 'late-steps.csv") = 0' late.trace 2> /dev/null; }
+    wait_until 60 has_cut_the_log || complain "the second run does not start: $(cat late-out late-err)"
+    first=$launched
+    kill -KILL "$second"
+    kill_ranks # of both runs
+    wait "$first" "$second" 2> /dev/null
+    grep -q 'late/run.owner") = 0 (DELAYED)' late.trace || complain "the claim was not delayed: $(grep rename late.trace)"
+    launched=""
+    train 1 --epochs 5000 --checkpoint-dir late --steps $((10#$(newest late | sed 's/.*-\([0-9]*\).h5/\1/') + 3)) --log late.csv --log-steps late-steps.csv
+    must 0 "after a slow start"
+    tail -n +2 late-steps.csv | cut -d, -f1 | cmp -s - <(seq 0 $(($(wc -l < late-steps.csv) - 2))) ||
+        complain "after a slow start: rows of the log are missing: $(tail -n +2 late-steps.csv | cut -d, -f1 | tr '\n' ' ' | cut -c1-300)"
+fi
+
+# A log may be a pipe: it is written to, not replaced.
+mkfifo pipe.csv
+cat pipe.csv > piped.csv &
+train 1 --epochs 1 --log pipe.csv
+wait $!
+must 0 "a pipe as log"
+if [ ! -p pipe.csv ] || [ "$(wc -l < piped.csv)" != 2 ]; then complain "a pipe as log: $(ls -l pipe.csv), $(wc -l < piped.csv) rows"; fi
 verdict "resume: all as expected"

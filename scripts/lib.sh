@@ -8,7 +8,7 @@ packages_build=(build-essential cmake ninja-build pkg-config libopenmpi-dev open
     libfyaml-dev zlib1g-dev libpng-dev libjpeg62-turbo-dev libxxhash-dev libzip-dev libprotobuf-c-dev
     protobuf-c-compiler)
 packages_test=(libcmocka-dev)
-packages_test_all=(python3-venv slurm-wlm munge iproute2 strace valgrind clang)
+packages_test_all=(python3-venv slurm-wlm munge iproute2 strace valgrind clang libclang-rt-dev)
 packages_lint=(clang-format shellcheck)
 
 say() { printf '\n== %s\n' "$*"; }

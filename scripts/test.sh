@@ -2,7 +2,7 @@
 # test.sh [OPTION...] [CTEST OPTION...]: packages, build, tests; ends with ctest's summary and its exit code.
 #
 #   --all           also the tests against Keras (label interop) and on a Slurm made of namespaces (label cluster)
-#   --long          also those that take many minutes (label long)
+#   --long          also those that take many minutes (label long), and the fuzzers
 #   --preset NAME   release (default), debug, asan+ubsan
 #   --filter REGEX  only tests whose names match
 #   --without LABEL leaves out the tests with this label
@@ -47,4 +47,12 @@ if [ "${#left_out[@]}" -gt 0 ]; then
 fi
 # What Open MPI and its helpers never free is no leak of ours.
 export LSAN_OPTIONS="suppressions=$root/tests/support/lsan.supp:print_suppressions=0${LSAN_OPTIONS:+:$LSAN_OPTIONS}"
-exec ctest --test-dir "$root/build/$preset" --no-tests=error --output-on-failure --parallel "$(nproc)" "${arguments[@]}" < /dev/null
+failed=0
+ctest --test-dir "$root/build/$preset" --no-tests=error --output-on-failure --parallel "$(nproc)" "${arguments[@]}" < /dev/null || failed=$?
+if [ "$long" = 1 ]; then
+    say "Fuzzers, a minute each (preset fuzz)"
+    need_packages clang libclang-rt-dev
+    build fuzz
+    ctest --test-dir "$root/build/fuzz" --output-on-failure "${arguments[@]}" < /dev/null || failed=$?
+fi
+exit "$failed"

@@ -17,7 +17,7 @@
 #include "h5_internal.h"
 
 /* Far more than a file needs: reading goes at 100 MB/s and more, and compressed data are rarely a tenth of what they stand for. */
-enum { SECONDS = 10, BYTES_PER_SECOND = 10 << 20, MEMORY_FACTOR = 32 };
+enum { SECONDS = 4, BYTES_PER_SECOND = 10 << 20, MEMORY_FACTOR = 32 };
 static const rlim_t memory_least = (rlim_t)2 << 30;
 
 typedef struct report { /* shared by both processes */

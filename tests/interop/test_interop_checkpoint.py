@@ -3,6 +3,7 @@ import re
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 from interop import DATA, check_predictions, checkpoint, images, keras_losses, run, train
 
@@ -41,6 +42,10 @@ def test_there_and_back(name, tmp_path):
     loss, accuracy = model.evaluate(x, y, verbose=0)
     hits, said = re.search(r"mean loss (\S+); (\d+) of 1000", run("cnnbn-eval", file, ranks=2)).group(2, 1)
     assert int(hits) == round(1000 * accuracy)
+    run("cnnbn-convert", file, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    found = session.run(None, {session.get_inputs()[0].name: x})[0]
+    assert int(hits) == int((found.argmax(axis=1) == y).sum())
     assert abs(float(said) - loss) <= 1e-5 * loss
 
     # On in Keras ...

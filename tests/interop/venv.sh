@@ -2,27 +2,38 @@
 # shellcheck shell=bash
 
 # interop_python: sets `python` to that of the virtual environment in $CNNBN_INTEROP_VENV (default: build/interop-venv), which
-# is made from requirements.txt when it is missing or older than that. Fails with the reason as the last line printed.
+# is made from requirements.txt when it is missing or older than that, and CNNBN_KERAS_OLD to a folder for PYTHONPATH with what
+# requirements-alone.txt names: an older Keras, which would replace the other one, and tf_keras, which would bring another TensorFlow.
+# Fails with the reason as the last line printed.
 interop_python() {
-    local requirements=${root:?}/tests/interop/requirements.txt folder=${CNNBN_INTEROP_VENV:-${root:?}/build/interop-venv} log
+    local here=${root:?}/tests/interop folder=${CNNBN_INTEROP_VENV:-${root:?}/build/interop-venv} log wanted
     # shellcheck disable=SC2034 # for the caller
     python=$folder/bin/python
+    export CNNBN_KERAS_OLD=$folder/alone
     mkdir -p "$folder" || return 1
     log=$folder/install.log
     # Tests may start at the same time: one of them installs.
     exec {lock}> "$folder/lock"
     flock "$lock"
-    if ! cmp -s "$requirements" "$folder/installed.txt"; then
-        echo "Installing into $folder (2.4 GB with the CPU build of PyTorch)"
+    wanted=$(cat "$here/requirements.txt" "$here/requirements-alone.txt")
+    if [ "$wanted" != "$(cat "$folder/installed.txt" 2> /dev/null)" ]; then
+        echo "Installing into $folder (2.8 GB with the CPU build of PyTorch)"
+        rm -f "$folder/installed.txt"
         if ! python3 -m venv "$folder" > "$log" 2>&1; then
             echo "no virtual environment: python3 -m venv fails (Debian: python3-venv); see $log"
             return 1
         fi
-        if ! "$folder/bin/pip" install --disable-pip-version-check -r "$requirements" > "$log" 2>&1; then
+        if ! "$folder/bin/pip" install --disable-pip-version-check -r "$here/requirements.txt" > "$log" 2>&1; then
             echo "no packages: pip could not install tests/interop/requirements.txt (network?); see $log"
             return 1
         fi
-        cp "$requirements" "$folder/installed.txt"
+        rm -rf "$folder/alone"
+        if ! "$folder/bin/pip" install --disable-pip-version-check --no-deps --target "$folder/alone" \
+            -r "$here/requirements-alone.txt" >> "$log" 2>&1; then
+            echo "no packages: pip could not install tests/interop/requirements-alone.txt (network?); see $log"
+            return 1
+        fi
+        echo "$wanted" > "$folder/installed.txt"
     fi
     exec {lock}>&-
 }

@@ -189,13 +189,38 @@ static void minimal_json_is_written(void **state)
     cnnbn_model_destroy(m);
 }
 
+/* Without its module Keras 3 loses the axis of a layer. */
+static void an_axis_comes_with_the_module(void **state)
+{
+    (void)state;
+    static const char yaml[] = "input: [4, 4, 2]\nlayers: [{Softmax: {axis: [2, 3]}}, {Softmax: {axis: 1}}, Softmax, "
+                               "Flatten, {Dense: {units: 2}}]";
+    static const char *const wanted[] = {
+        "{\"module\": \"keras.layers\", \"registered_name\": null, \"class_name\": \"Softmax\", \"config\": {\"name\": "
+        "\"softmax\", \"axis\": [2, 3]}}",
+        "{\"module\": \"keras.layers\", \"registered_name\": null, \"class_name\": \"Softmax\", \"config\": {\"name\": "
+        "\"softmax_1\", \"axis\": ",
+        ", {\"class_name\": \"Softmax\", \"config\": {\"name\": \"softmax_2\"}}"};
+    cnnbn_model *m = NULL, *again = NULL;
+    char *json = NULL;
+    check_ok(cnnbn_model_from_text(yaml, sizeof yaml - 1, "test", NULL, &m));
+    check_ok(cnnbn_model_to_json(m, &json));
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (!strstr(json, wanted[i])) fail_msg("%s\nis not in\n%s", wanted[i], json);
+    check_ok(cnnbn_model_from_text(json, strlen(json), "test", NULL, &again));
+    check_ok(cnnbn_model_same(m, again));
+    cnnbn_free(json);
+    cnnbn_model_destroy(again);
+    cnnbn_model_destroy(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_files_are_read),       cmocka_unit_test(dialects_say_the_same),
         cmocka_unit_test(nested_models_are_flattened), cmocka_unit_test(nested_names_and_freezing),
         cmocka_unit_test(hard_sigmoid_of_keras2),      cmocka_unit_test(arguments_are_read),
-        cmocka_unit_test(minimal_json_is_written),
+        cmocka_unit_test(minimal_json_is_written),     cmocka_unit_test(an_axis_comes_with_the_module),
     };
     return cmocka_run_group_tests_name("model_keras", tests, NULL, NULL);
 }

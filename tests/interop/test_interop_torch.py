@@ -6,8 +6,11 @@ import torch
 from interop import checkpoint, images, train, worst
 from torch import nn
 
-# Of the largest gradient of a weight tensor. float32 and one ReLU that flips at 32 images; 1e-6 was seen.
-TOLERANCE_GRADIENT = 2e-5
+# Of the largest gradient of a weight tensor. 2.4e-6 was seen where no ReLU flips. Among two million activations of 32 images one may lie
+# on the other side of zero in float32, which moves gradients by 5e-5: from one start, whereas a wrong formula shows from every start.
+STARTS = (7, 8, 9)
+TOLERANCE_GRADIENT = 5e-6
+TOLERANCE_FLIP = 2e-4
 # Ten steps, as in test_interop_trajectory.py.
 TOLERANCE_LOSS = 5e-4
 
@@ -48,9 +51,9 @@ def read(path):
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A checkpoint whose weights are not special: gamma and beta have moved."""
-    return checkpoint(tmp_path_factory.mktemp("start"), "--steps", 20, "--seed", 7)
+def starts(tmp_path_factory):
+    """Checkpoints whose weights are not special: gamma and beta have moved."""
+    return [checkpoint(tmp_path_factory.mktemp("start"), "--steps", 20, "--seed", seed) for seed in STARTS]
 
 
 def torch_model(start):
@@ -67,23 +70,34 @@ def batches():
     return torch.from_numpy(x.astype("float64")).permute(0, 3, 1, 2), torch.from_numpy(y)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_gradients(ranks, start, tmp_path):
+def gradient_errors(start, folder, ranks):
+    """Largest difference of each tensor's gradient, as a part of its largest element."""
     model = torch_model(start)
     x, y = batches()
     nn.functional.cross_entropy(model(x[:32]), y[:32]).backward()
     # One step of SGD with lr 1 is the gradient.
     one = ["--init-from", start, "--no-shuffle", "--steps", 1, "--optimizer", "sgd", "--lr", 1]
-    before, after = read(start), read(checkpoint(tmp_path, *one, ranks=ranks))
+    before, after = read(start), read(checkpoint(folder, *one, ranks=ranks))
+    errors = {}
     for name, parameter in model.named():
         ours, theirs = before[name] - after[name], parameter.grad.numpy()
-        difference = np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
-        print(f"np={ranks} {name}: {difference:.1e} of {np.max(np.abs(theirs)):.1e}")
-        assert difference <= TOLERANCE_GRADIENT, name
+        errors[name] = np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
+    return errors
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_losses(ranks, start, tmp_path):
+def test_gradients(ranks, starts, tmp_path):
+    all_errors = [gradient_errors(start, tmp_path / str(i), ranks) for i, start in enumerate(starts)]
+    for name in all_errors[0]:
+        errors = [one[name] for one in all_errors]
+        print(f"np={ranks} {name}: " + ", ".join(f"{error:.1e}" for error in errors))
+        assert min(errors) <= TOLERANCE_GRADIENT, name
+        assert max(errors) <= TOLERANCE_FLIP, name
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_losses(ranks, starts, tmp_path):
+    start = starts[0]
     model = torch_model(start)
     x, y = batches()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)

@@ -22,6 +22,21 @@ while read -r word first rest; do
     esac
 done < "$here/layers.txt"
 
+mapfile -t source_files < <(list_files '*.c *.h *.inc' src)
+mapfile -t public_headers < <(list_files '*.h' include)
+read_code "${source_files[@]}" "${public_headers[@]}"
+
+# A private header belongs to the folder it lies in: by FOLDER:NAME, and by NAME alone to the first folder that has one.
+declare -A is_private owner_of
+for file in "${source_files[@]}"; do
+    name=${file#src/} folder=${name%%/*}
+    while [ "$name" != "${name#*/}" ]; do
+        name=${name#*/}
+        is_private[$folder:$name]=1
+        owner_of[$name]=${owner_of[$name]:-$folder}
+    done
+done
+
 # check_include FILE LINE FOLDER HEADER
 check_include() {
     local file=$1 line=$2 folder=$3 header=$4 name owner
@@ -44,9 +59,9 @@ check_include() {
         fi
         ;;
     *)
-        # A private header belongs to the folder it lies in; the includer's own folder is searched first.
-        if [ -n "$(find "$root/src/$folder" -type f -path "*/$header" -print -quit)" ]; then return; fi
-        owner=$(cd "$root" && find src -type f -path "*/$header" | cut -d/ -f2 | LC_ALL=C sort -u | head -n 1)
+        # The includer's own folder is searched first.
+        if [ -n "${is_private[$folder:$header]:-}" ]; then return; fi
+        owner=${owner_of[$header]:-}
         if [ -z "$owner" ]; then return; fi
         ;;
     esac
@@ -55,39 +70,44 @@ check_include() {
     fi
 }
 
+# includes_of FILE...: FILE LINE HEADER for each include.
 includes_of() {
-    code_of "$1" | sed -nE 's/^[ ]*#[ ]*include[ ]*[<"]([^>"]+)[>"].*/\1/; t show; b; :show =; p' | paste - -
+    find_in "$code" '^[ ]*#[ ]*include[ ]*[<"]' "$@" | sed -nE 's/^([^:]*):([0-9]+):[ ]*#[ ]*include[ ]*[<"]([^>"]+)[>"].*/\1 \2 \3/p'
 }
 
-while read -r file; do
-    folder=$(cut -d/ -f2 <<< "$file")
+declare -A files_of
+for file in "${source_files[@]}"; do
+    folder=${file#src/} folder=${folder%%/*}
     if [ -z "${may[$folder]:-}" ]; then
         complain "$file" "folder src/$folder is not in tests/lint/layers.txt"
-        continue
+    else
+        files_of[$folder]+="$file "
     fi
-    while read -r line header; do check_include "$file" "$line" "$folder" "$header"; done < <(includes_of "$file")
+done
+for folder in "${!files_of[@]}"; do
+    read -ra files <<< "${files_of[$folder]}"
+    while read -r file line header; do check_include "$file" "$line" "$folder" "$header"; done < <(includes_of "${files[@]}")
     for i in "${!call_regexes[@]}"; do
         if [[ "${call_folders[i]}" != *" $folder "* ]]; then
-            ban_in_code "${call_regexes[i]}" "$folder must not call this (only:${call_folders[i]% })" "$file"
+            ban_in_code "${call_regexes[i]}" "$folder must not call this (only:${call_folders[i]% })" "${files[@]}"
         fi
     done
-done < <(list_files '*.c *.h *.inc' src)
+done
 
 # A public header is part of the folder that implements it; and it shows no third party to the user.
-while read -r file; do
-    name=${file#include/cnnbn/}
-    folder=${folder_of_header[$name]:-}
-    if [ -z "$folder" ]; then
+for file in "${public_headers[@]}"; do
+    if [ -z "${folder_of_header[${file#include/cnnbn/}]:-}" ]; then
         complain "$file" "has no folder: add a 'header' line to tests/lint/layers.txt"
-        continue
     fi
-    while read -r line header; do
-        if [ -n "${system_folders[$header]:-}" ]; then
-            complain "$file:$line" "a public header must not include $header"
-        else
-            check_include "$file" "$line" "$folder" "$header"
-        fi
-    done < <(includes_of "$file")
-done < <(list_files '*.h' include)
+done
+while read -r file line header; do
+    folder=${folder_of_header[${file#include/cnnbn/}]:-}
+    if [ -z "$folder" ]; then continue; fi
+    if [ -n "${system_folders[$header]:-}" ]; then
+        complain "$file:$line" "a public header must not include $header"
+    else
+        check_include "$file" "$line" "$folder" "$header"
+    fi
+done < <(includes_of "${public_headers[@]}")
 
 finish layering

@@ -9,6 +9,7 @@ root=$(cd "$root" && pwd)
 top=(CMakeLists.txt CMakePresets.json README.md CONTRIBUTING.md CHANGELOG.md cmake include src tests scripts docs datasets .ci)
 c='*.c *.h *.inc'
 mapfile -t c_files < <(list_files "$c" src include tests)
+read_code "${c_files[@]}"
 mapfile -t test_c_files < <(list_files "$c" tests)
 mapfile -t source_files < <(list_files "$c" src)
 mapfile -t kernel_files < <(list_files "$c" src/kernels)
@@ -41,9 +42,7 @@ ban_in_code '\b(v?printf|puts|putchar|perror)[[:space:]]*\(|\bv?fprintf[[:space:
     'only programs print: return an error, or take a FILE' "${silent_files[@]}"
 
 # One place ends a job, and it is in comm.
-mapfile -t aborts < <(for file in "${source_files[@]}"; do
-    code_of "$file" | grep -nE '\bMPI_Abort[[:space:]]*\(' | sed -E "s|^([0-9]+):.*|$file:\1|" || true
-done)
+mapfile -t aborts < <(find_in "$code" '\bMPI_Abort[[:space:]]*\(' "${source_files[@]}" | cut -d: -f1,2)
 if [ "${#aborts[@]}" -gt 1 ]; then
     for where in "${aborts[@]}"; do complain "$where" "MPI_Abort has one call site, cnnbn_comm_abort"; done
 fi
@@ -59,10 +58,9 @@ ban_in_code '\b(u|nano|clock_nano)?sleep[[:space:]]*\(' 'no sleeping in tests' "
 mapfile -t sleepers < <(without_lint "${test_scripts[@]}" | grep -vx tests/support/wait.sh || true)
 ban_in_text '(^|[;&|(]|\bdo\b|\bthen\b|\btime\.)[[:space:]]*sleep[[:space:](]+[0-9.$"]' 'no sleeping in tests: use wait_until (tests/support/wait.sh)' "${sleepers[@]}"
 
-for file in "${c_files[@]}" "${script_files[@]}"; do
-    n_lines=$(wc -l < "$root/$file")
-    if [ "$n_lines" -gt 600 ]; then complain "$file" "$n_lines lines: more than 600 is more than one module"; fi
-done
+while read -r n_lines file; do
+    if [ "$file" != total ] && [ "$n_lines" -gt 600 ]; then complain "$file" "$n_lines lines: more than 600 is more than one module"; fi
+done < <(cd "$root" && wc -l -- "${c_files[@]}" "${script_files[@]}")
 
 while read -r name; do
     complain "$name" "file name used twice: $(printf '%s\n' "${c_files[@]}" "${script_files[@]}" | grep -E "(^|/)${name//./\\.}$" | paste -sd ' ')"

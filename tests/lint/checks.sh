@@ -26,11 +26,20 @@ list_files() {
         -type f \( "${expression[@]:1}" \) -print) | LC_ALL=C sort
 }
 
-# The C file without comments and without what stands between quotes, line by line: so that the checks see code only.
-# Include lines keep their quotes.
-code_of() {
-    awk '
-        /^[ \t]*#[ \t]*include/ && !inside { print; next }
+# The code of the C files that were given to read_code: a copy of each without comments and without what stands between quotes,
+# line by line. Include lines keep their quotes.
+code=$(mktemp -d)
+trap 'rm -rf "$code"' EXIT
+
+# read_code FILE...: makes the copies.
+read_code() {
+    if [ $# = 0 ]; then return; fi
+    printf '%s\n' "$@" | sed 's|/[^/]*$||' | LC_ALL=C sort -u | (cd "$code" && xargs mkdir -p)
+    (cd "$code" && touch -- "$@")
+    (cd "$root" && LC_ALL=C awk -v code="$code/" '
+        FNR == 1 { if (to) close(to); to = code FILENAME; inside = 0 }
+        /^[ \t]*#[ \t]*include/ && !inside { print > to; next }
+        !inside && !/["\047]|\/[*\/]/ { print > to; next }
         {
             out = ""; n = length($0); i = 1
             while (i <= n) {
@@ -45,26 +54,30 @@ code_of() {
                 }
                 else { out = out one; i++ }
             }
-            print out
-        }' "$root/$1"
+            print out > to
+        }' "$@")
 }
 
-# ban_in_code REGEX MESSAGE FILE...: complains for each line of code that matches the extended regular expression.
+# find_in FOLDER REGEX FILE...: FILE:LINE:TEXT for each line that matches the extended regular expression.
+find_in() {
+    local folder=$1 regex=$2
+    shift 2
+    if [ $# = 0 ]; then return; fi
+    (cd "$folder" && { LC_ALL=C grep -nHE -e "$regex" -- "$@" || true; })
+}
+
+# ban_in_code REGEX MESSAGE FILE...: complains for each line of code that matches.
 ban_in_code() {
     local regex=$1 message=$2 file line
     shift 2
-    for file in "$@"; do
-        while IFS=: read -r line _; do complain "$file:$line" "$message"; done < <(code_of "$file" | grep -nE -e "$regex" || true)
-    done
+    while IFS=: read -r file line _; do complain "$file:$line" "$message"; done < <(find_in "$code" "$regex" "$@")
 }
 
 # ban_in_text REGEX MESSAGE FILE...: the same for whole lines of any text file.
 ban_in_text() {
     local regex=$1 message=$2 file line
     shift 2
-    if [ $# = 0 ]; then return; fi
-    while IFS=: read -r file line _; do complain "$file:$line" "$message"; done \
-        < <(cd "$root" && { grep -nHE -e "$regex" -- "$@" || true; })
+    while IFS=: read -r file line _; do complain "$file:$line" "$message"; done < <(find_in "$root" "$regex" "$@")
 }
 
 # finish WHAT: the verdict, and the exit.

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# selftest.sh: plants one violation after the other in a copy of the tree, and wants each to be found. A check that cannot
+# selftest.sh: plants violations in a small tree, each in a file of its own, and wants each to be found there. A check that cannot
 # fail is no check.
 set -eu
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
+trap 'rm -rf "$copy" "$copy.found"' EXIT
 
 # A tree of its own, small and clean.
 fresh_tree() {
-    rm -rf "${copy:?}/"*
     local folder
     for folder in base kernels comm data model nn io train cli; do mkdir -p "$copy/src/$folder"; done
     mkdir -p "$copy/include/cnnbn" "$copy/tests/unit" "$copy/tests/support" "$copy/scripts" "$copy/docs"
@@ -19,27 +18,37 @@ fresh_tree() {
 static const char text[] = "free(x) in a string must not count \" nor this: exit(1)";
 END
     printf '#include <mpi.h>\nint ends(void) { return MPI_Abort(0, 1); }\n' > "$copy/src/comm/ends_plant.c"
+    mkdir -p "$copy/src/kernels/simd"
+    printf 'int own;\n' > "$copy/src/kernels/simd/own_plant.h"
+    printf '#include "own_plant.h"\n' > "$copy/src/kernels/use_plant.c"
     printf '# A page\n' > "$copy/docs/page.md"
 }
 
-n_tried=0
+planted=() # CHECK FILE TEXT
 
-# finds CHECK TEXT FILE LINE...: with the lines appended to FILE, CHECK fails and its output has TEXT.
+# finds CHECK TEXT FILE LINE...: appends the lines to FILE (plant.c: to a plant of its own); CHECK must say TEXT of it.
 finds() {
-    local check=$1 text=$2 file=$3 output
+    local check=$1 text=$2 file=${3/\/plant./\/plant${#planted[@]}.}
     shift 3
-    fresh_tree
     mkdir -p "$(dirname "$copy/$file")"
     printf "%b\n" "$@" >> "$copy/$file"
-    if output=$(bash "$here/$check" "$copy" 2>&1); then
-        echo "FAIL: $check did not see '$*' in $file"
+    planted+=("$check ${file##*/} $text")
+}
+
+# find_planted CHECK: runs it, and looks for all that was planted for it.
+find_planted() {
+    local check file text
+    if bash "$here/$1" "$copy" > "$copy.found" 2>&1; then
+        echo "FAIL: $1 found nothing"
         exit 1
     fi
-    if ! grep -qF -- "$text" <<< "$output"; then
-        printf 'FAIL: %s on %s in %s: no "%s" in:\n%s\n' "$check" "$*" "$file" "$text" "$output"
-        exit 1
-    fi
-    n_tried=$((n_tried + 1))
+    for plant in "${planted[@]}"; do
+        read -r check file text <<< "$plant"
+        if [ "$check" = "$1" ] && ! grep -F -- "$file:" "$copy.found" | grep -qF -- "$text"; then
+            printf 'FAIL: %s: no "%s" of %s in:\n%s\n' "$check" "$text" "$file" "$(cat "$copy.found")"
+            exit 1
+        fi
+    done
 }
 
 fresh_tree
@@ -61,6 +70,7 @@ layering "cli must not include cnnbn/kernels.h" src/cli/plant.c '#include "cnnbn
 for header in mpi.h hdf5.h cblas.h; do
     layering "a public header must not include $header" include/cnnbn/comm.h "#include <$header>"
 done
+layering "model must not include own_plant.h, which belongs to kernels" src/model/plant.c '#include "own_plant.h"'
 layering "base must not include cnnbn/comm.h" include/cnnbn/slices.h '#include "cnnbn/comm.h"'
 layering "has no folder" include/cnnbn/plant.h 'int x;'
 layering "train must not call this" src/train/plant.c 'int f(void) { return MPI_Barrier(0); }'
@@ -77,7 +87,7 @@ style "belong to C" src/nn/plant.c 'typedef int size_of_t;'
 style "belong to C" src/nn/plant.c 'typedef struct net {' 'int x;' '} net_t;'
 style "belong to C" src/nn/plant.c 'struct net_t;'
 for call in 'malloc(1)' 'calloc (1, 1)' 'free(p)' 'printf("x")' 'fprintf(f, "x")' 'exit(1)' 'cnnbn_alloc(1)'; do
-    style "kernels neither" src/kernels/plant.c "void f(void) { $call; }"
+    style "kernels neither" src/kernels/plant.c "/* here */ void f(void) { $call; }"
 done
 style "only programs exit" src/train/plant.c 'void f(void) { exit(1); }'
 style "only programs print" src/io/plant.c 'void f(void) { printf("x"); }'
@@ -94,4 +104,6 @@ style "no sleeping" tests/unit/plant.py 'time.sleep(5)'
 style "more than 600" src/nn/plant.c "$(printf 'int x;\\n%.0s' {1..601})"
 style "file name used twice" src/nn/relu_plant.c 'int x;'
 
-echo "self-test: $n_tried planted violations found"
+find_planted check_layering.sh
+find_planted check_style.sh
+echo "self-test: ${#planted[@]} planted violations found"

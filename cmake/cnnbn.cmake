@@ -64,7 +64,7 @@ function(cnnbn_add_test name)
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   if(arg_RANKS)
     foreach(n ${arg_RANKS})
-      add_test(NAME ${name}-np${n} COMMAND ${CNNBN_MPIRUN} ${n} $<TARGET_FILE:test_${name}>)
+      add_test(NAME ${name}-np${n} COMMAND ${PROJECT_SOURCE_DIR}/scripts/mpirun.sh ${n} $<TARGET_FILE:test_${name}>)
       cnnbn_test_properties(${name}-np${n} ${n} "${arg_TIMEOUT}" "${arg_LABELS};mpi" "${arg_ENV}")
     endforeach()
   else()
@@ -75,23 +75,34 @@ endfunction()
 
 # cnnbn_add_script_test(NAME script.sh [PROCESSORS n] [LABELS ...] [TIMEOUT s] [ARGS ...])
 # A shell script that ends with 0 when all is well; 77 means skipped (the reason on its last line). It finds the programs
-# in $CNNBN_BIN, the source tree in $CNNBN_SOURCE, and `$CNNBN_MPIRUN N command` runs a command on N ranks.
+# in $CNNBN_BIN, the source tree in $CNNBN_SOURCE, and `$CNNBN_MPIRUN N command` runs a command on N ranks. One processor unless it
+# says more: most of a script's time is starts and waiting, in which its ranks give their cores away.
 function(cnnbn_add_script_test name script)
   cmake_parse_arguments(arg "" "TIMEOUT;PROCESSORS" "LABELS;ARGS;ENV" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
   if(NOT arg_PROCESSORS)
-    set(arg_PROCESSORS 2)
+    set(arg_PROCESSORS 1)
   endif()
   add_test(NAME ${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${arg_ARGS})
   cnnbn_test_properties(${name} ${arg_PROCESSORS} "${arg_TIMEOUT}" "${arg_LABELS}" "${arg_ENV}")
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
 endfunction()
 
-# The slow unwinder: libraries without frame pointers would hide from the suppressions.
+# The environment of the tests. Starts take most of their time, and a looking for network hardware takes most of a start under Open MPI
+# (pml; one host needs none), a daemon most of what is left of one without mpirun (ess). Ranks and threads that wait give their core
+# away: others run beside them. The slow unwinder: libraries without frame pointers would hide from the suppressions.
+set(cnnbn_test_environment
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  OMPI_MCA_pml=ob1 OMPI_MCA_ess_singleton_isolated=1 OMPI_MCA_mpi_yield_when_idle=1
+  OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+  LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0 ASAN_OPTIONS=fast_unwind_on_malloc=0
+  CNNBN_BIN=${CMAKE_BINARY_DIR}/bin CNNBN_SOURCE=${PROJECT_SOURCE_DIR} CNNBN_MPIRUN=${PROJECT_SOURCE_DIR}/scripts/mpirun.sh)
+
+# What may take long begins first (COST): else a core idles at the end.
 function(cnnbn_test_properties test processors timeout labels environment)
   list(REMOVE_ITEM labels "")
-  set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout} PROCESSORS ${processors} LABELS "${labels}"
-    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=1;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0;ASAN_OPTIONS=fast_unwind_on_malloc=0;CNNBN_BIN=${CMAKE_BINARY_DIR}/bin;CNNBN_SOURCE=${PROJECT_SOURCE_DIR};CNNBN_MPIRUN=${CNNBN_MPIRUN};${environment}")
+  set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout} COST ${timeout} PROCESSORS ${processors} LABELS "${labels}"
+    ENVIRONMENT "${cnnbn_test_environment};${environment}")
 endfunction()

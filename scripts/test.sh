@@ -6,7 +6,7 @@
 #   --preset NAME   release (default), debug, asan+ubsan
 #   --filter REGEX  only tests whose names match
 #   --without LABEL leaves out the tests with this label
-set -eu
+set -eu -o pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 all=0 long=0 preset=release
 left_out=() arguments=()
@@ -32,6 +32,15 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# say_why_skipped SUMMARY LOG: ctest names the tests that were skipped; the reason is the last line that each of them printed.
+say_why_skipped() {
+    local name
+    sed -n 's/^.*: \([^ ]*\) .*\*\*\*Skipped.*/\1/p' "$1" | while read -r name; do
+        printf 'skipped: %s: ' "$name"
+        awk -v name="$name" '$2 == "Testing:" { inside = $3 == name } inside && /^<end of output>/ { print last } { last = $0 }' "$2"
+    done
+}
+
 say "Packages"
 packages=("${packages_build[@]}" "${packages_test[@]}")
 if [ "$all" = 1 ]; then packages+=("${packages_test_all[@]}" "${packages_lint[@]}"); else left_out+=(interop cluster); fi
@@ -48,7 +57,11 @@ fi
 # What Open MPI and its helpers never free is no leak of ours.
 export LSAN_OPTIONS="suppressions=$root/tests/support/lsan.supp:print_suppressions=0${LSAN_OPTIONS:+:$LSAN_OPTIONS}"
 failed=0
-ctest --test-dir "$root/build/$preset" --no-tests=error --output-on-failure --parallel "$(nproc)" "${arguments[@]}" < /dev/null || failed=$?
+log=$root/build/$preset/Testing/summary.log
+mkdir -p "${log%/*}"
+ctest --test-dir "$root/build/$preset" --no-tests=error --output-on-failure --parallel "$(nproc)" "${arguments[@]}" < /dev/null | tee "$log" ||
+    failed=${PIPESTATUS[0]}
+say_why_skipped "$log" "${log%/*}/Temporary/LastTest.log"
 if [ "$long" = 1 ]; then
     say "Fuzzers, a minute each (preset fuzz)"
     need_packages clang libclang-rt-dev

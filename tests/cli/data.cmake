@@ -1,3 +1,3 @@
 if(TARGET cnnbn-data)
-  cnnbn_add_script_test(cli-data test_data.sh PROCESSORS 1 LABELS cli)
+  cnnbn_add_script_test(cli-data test_data.sh LABELS cli)
 endif()

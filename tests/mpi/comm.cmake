@@ -10,4 +10,4 @@ cnnbn_add_test(comm_reduce SOURCES test_comm_reduce.c USES comm test_ranks RANKS
 add_executable(test_comm_abort test_comm_abort.c)
 target_link_libraries(test_comm_abort PRIVATE cnnbn_comm cnnbn_flags)
 set_target_properties(test_comm_abort PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-cnnbn_add_script_test(comm_abort comm_abort.sh PROCESSORS 3 LABELS mpi ARGS $<TARGET_FILE:test_comm_abort>)
+cnnbn_add_script_test(comm_abort comm_abort.sh LABELS mpi ARGS $<TARGET_FILE:test_comm_abort>)

@@ -159,13 +159,30 @@ static void print_by_class(const eval_report *report, int show_matrix)
     (void)printf("\nmean loss %.15g; %" PRId64 " of %zu images right\n", e->loss, right, e->n);
 }
 
+static int holds_averages(const cnnbn_checkpoint *checkpoint)
+{
+    for (int k = 0; k < checkpoint->n_slots; k++)
+        if (strcmp(checkpoint->slots[k].name, "ema") == 0) return 1;
+    return 0;
+}
+
+/* Which weights: a run with --ema has told the figures of the averages after each epoch. */
+static void print_header(const eval_report *report)
+{
+    char shape[48], count[32];
+    (void)printf("%s%s on %s: %s %s images %s\n", report->checkpoint,
+                 report->of_averages ? " (averages of the weights)" : "", report->data->path,
+                 cli_thousands(report->result->n, count), report->split == CNNBN_TEST ? "test" : "training",
+                 cnnbn_shape_text(report->data->shape, shape, sizeof shape));
+    if (!report->of_averages && holds_averages(cnnbn_predictor_checkpoint(report->predictor)))
+        (void)printf("It also holds averages of the weights, which its run was validated with: --ema\n");
+    (void)putchar('\n');
+}
+
 void eval_print(const eval_report *report, int show_matrix)
 {
     const cnnbn_evaluation *e = report->result;
-    char shape[48], count[32];
-    (void)printf("%s on %s: %s %s images %s\n\n", report->checkpoint, report->data->path, cli_thousands(e->n, count),
-                 report->split == CNNBN_TEST ? "test" : "training",
-                 cnnbn_shape_text(report->data->shape, shape, sizeof shape));
+    print_header(report);
     if (e->confusion)
         print_by_class(report, show_matrix);
     else

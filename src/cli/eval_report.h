@@ -8,6 +8,7 @@
 typedef struct eval_report {
     const char *checkpoint;
     const cnnbn_predictor *predictor;
+    int of_averages; /* --ema */
     const cnnbn_dataset_info *data;
     cnnbn_split split;
     const cnnbn_evaluation *result;

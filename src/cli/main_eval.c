@@ -169,6 +169,7 @@ static cnnbn_status evaluate(cnnbn_comm *comm, const settings *s, cnnbn_dataset 
     CNNBN_TRY(cnnbn_predictor_evaluate(predictor, comm, dataset, s->split, &result));
     eval_report report = {.checkpoint = s->checkpoint,
                           .predictor = predictor,
+                          .of_averages = s->use_ema,
                           .data = cnnbn_dataset_get_info(dataset),
                           .split = s->split,
                           .result = &result};

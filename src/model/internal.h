@@ -58,7 +58,7 @@ int cnnbn__arg_is_default(const cnnbn_arg_spec *spec, const cnnbn_arg *arg);
 /* ---------------------------------------------------------------- inert.c */
 
 /* A key that is no argument of the layer. CNNBN_OK when it is known to mean nothing at this value; else
- * CNNBN_ERR_MODEL saying what can be done. */
+ * CNNBN_ERR_MODEL saying what can be done. type NULL: of a key that every layer has. */
 cnnbn_status cnnbn__inert_check(const cnnbn_layer_type *type, const cnnbn__node *member) CNNBN_MUST_CHECK;
 /* A key of Keras 2 for an argument that has another name now; NULL when it has none. */
 const char *cnnbn__arg_alias(const cnnbn_layer_type *type, const char *key);

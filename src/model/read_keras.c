@@ -16,8 +16,31 @@ const char *cnnbn__keras_text(const cnnbn__node *map, const char *key)
     return n && n->kind == CNNBN__SCALAR ? n->text : NULL;
 }
 
+/* Where Keras finds the class. One of the user's own may have the name of one of Keras' and compute something else. */
+static cnnbn_status check_origin(const cnnbn__node *node, const char *what)
+{
+    static const char *const packages[] = {"keras", "tf_keras", "tensorflow", NULL};
+    const cnnbn__node *module = cnnbn__node_get(node, "module"), *as = cnnbn__node_get(node, "registered_name");
+    const char *class_name = cnnbn__keras_text(node, "class_name");
+    char shown[CNNBN__SHOW_MAX];
+    int known = !module || cnnbn__node_is_null(module);
+    for (int k = 0; packages[k] && !known && module->kind == CNNBN__SCALAR; k++) {
+        size_t n = strlen(packages[k]);
+        known = strncmp(module->text, packages[k], n) == 0 && (module->text[n] == '.' || !module->text[n]);
+    }
+    if (!known)
+        return cnnbn_error(CNNBN_ERR_MODEL,
+                           "%s: module = %s: a class %.60s that is not Keras' own; build the model of Keras' layers",
+                           what, cnnbn__node_show(module, shown, sizeof shown), class_name ? class_name : "");
+    if (!as || cnnbn__node_is_null(as) || (class_name && cnnbn__node_is(as, class_name))) return CNNBN_OK;
+    return cnnbn_error(
+        CNNBN_ERR_MODEL,
+        "%s: registered_name = %s: a class %.60s that is not Keras' own; build the model of Keras' layers", what,
+        cnnbn__node_show(as, shown, sizeof shown), class_name ? class_name : "");
+}
+
 /* Keys beside "config" that do not change what is computed; others are refused. build_config holds shapes that are
- * inferred again, registered_name and module say where Keras finds the class, compile_config is the run's business. */
+ * inferred again, compile_config is the run's business. */
 cnnbn_status cnnbn__keras_check_outer(const cnnbn__node *node, const char *what)
 {
     static const char *const known[] = {
@@ -29,7 +52,7 @@ cnnbn_status cnnbn__keras_check_outer(const cnnbn__node *node, const char *what)
         while (known[k] && strcmp(known[k], n->key) != 0) k++;
         if (!known[k]) return cnnbn_error(CNNBN_ERR_MODEL, "%s: key %.60s is not known", what, n->key);
     }
-    return CNNBN_OK;
+    return check_origin(node, what);
 }
 
 /* ---------------------------------------------------------------- layers */
@@ -48,6 +71,7 @@ static cnnbn_status read_input_layer(cnnbn__graph *graph, const cnnbn__node *con
         if (!input_keys[k] || (is_flag && cnnbn__node_to_bool(n, &truth) && truth))
             return cnnbn_error(CNNBN_ERR_MODEL, "argument %.60s = %s is not supported", n->key,
                                cnnbn__node_show(n, shown, sizeof shown));
+        if (strcmp(n->key, "dtype") == 0) CNNBN_TRY(cnnbn__inert_check(NULL, n));
     }
     if (!shape) shape = cnnbn__node_get(config, "batch_shape");
     if (!shape) shape = cnnbn__node_get(config, "shape"), batch = 0;
@@ -219,6 +243,7 @@ cnnbn_status cnnbn__keras_check_config(const cnnbn__node *config)
         while (known[k] && strcmp(known[k], n->key) != 0) k++;
         if (!known[k])
             return cnnbn_error(CNNBN_ERR_MODEL, "the model's config has a key %.60s that is not known", n->key);
+        if (strcmp(n->key, "dtype") == 0) CNNBN_TRY(cnnbn__inert_check(NULL, n));
     }
     return CNNBN_OK;
 }

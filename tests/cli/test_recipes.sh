@@ -49,6 +49,10 @@ exact accumulate --batch-size 25 --accumulate 2 --ema 0.8 --checkpoint-best val_
 # They leave the checkpoint as a Keras file of their own, and cnnbn-eval finds with them what the validation found.
 val=$(tail -n 1 reference.csv | cut -d, -f5)
 "$CNNBN_BIN/cnnbn-eval" --data small.h5 --batch-size 50 --threads 1 --ema "$(newest accumulate)" > evaluated || complain "cnnbn-eval --ema"
+grep -q 'h5 (averages of the weights) on small.h5' evaluated || complain "cnnbn-eval --ema does not say so: $(head -n 3 evaluated)"
+"$CNNBN_BIN/cnnbn-eval" --data small.h5 "$(newest accumulate)" > without || complain "cnnbn-eval without --ema"
+grep -q 'It also holds averages of the weights.*--ema' without || complain "cnnbn-eval without --ema: $(head -n 3 without)"
+if "$CNNBN_BIN/cnnbn-eval" --data small.h5 "$(newest lamb)" | grep averages; then complain "a checkpoint without averages"; fi
 "$info" "$(newest accumulate)" --export-weights averages.h5 --ema || complain "--export-weights --ema"
 "$CNNBN_BIN/cnnbn-eval" --data small.h5 --batch-size 50 --threads 1 averages.h5 > exported || complain "cnnbn-eval of an export"
 diff <(grep -i loss evaluated) <(grep -i loss exported) || complain "--export-weights --ema: $(grep -i loss evaluated exported)"

@@ -261,6 +261,26 @@ static void keras(void **state)
             "layer f (Flatten): is called with training = false");
 }
 
+/* What a file says beside the layers' own arguments. */
+static void keras_surroundings(void **state)
+{
+    (void)state;
+#define FLATTEN(more) "{\"class_name\": \"Flatten\", \"config\": {\"name\": \"f\"}, " more "}"
+    refused(MODEL(INPUT ", " FLATTEN("\"module\": \"my.layers\", \"registered_name\": \"Flatten\"")),
+            "f: module = \"my.layers\": a class Flatten that is not Keras' own; build the model of Keras' layers");
+    refused(MODEL(INPUT ", " FLATTEN("\"module\": \"kerasy.layers\"")), "f: module = \"kerasy.layers\"");
+    refused(MODEL(INPUT ", " FLATTEN("\"module\": null, \"registered_name\": \"Custom>Flatten\"")),
+            "f: registered_name = \"Custom>Flatten\": a class Flatten that is not Keras' own");
+    refused(MODEL(INPUT ", " FLATTEN("\"colour\": 1")), "f: key colour is not known");
+    refused("{\"class_name\": \"Functional\", \"module\": \"mine\", \"config\": {}}", "the model: module = \"mine\"");
+    refused(MODEL(LAYER("InputLayer", "\"batch_shape\": [null, 8], \"dtype\": \"uint8\"")),
+            "layer input (InputLayer): argument dtype = \"uint8\" is not supported: cnnbn computes in float32");
+    refused("{\"class_name\": \"Sequential\", \"config\": {\"dtype\": {\"class_name\": \"DTypePolicy\", \"config\": "
+            "{\"name\": \"mixed_float16\"}}, \"layers\": [" INPUT "]}}",
+            "argument dtype = {class_name: \"DTypePolicy\", config: {name: \"mixed_float16\"}} is not supported");
+#undef FLATTEN
+}
+
 /* A Functional model `in` of two inputs a and b, called in the ways of `nodes`; `layers` are its other layers. */
 static void nested_refused(const char *layers, const char *outputs, const char *nodes, const char *message)
 {
@@ -317,16 +337,10 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments),
-        cmocka_unit_test(rules),
-        cmocka_unit_test(epsilon_must_be_positive),
-        cmocka_unit_test(shapes),
-        cmocka_unit_test(graphs),
-        cmocka_unit_test(texts),
-        cmocka_unit_test(layers_of_images),
-        cmocka_unit_test(keras),
-        cmocka_unit_test(nested),
-        cmocka_unit_test(names),
+        cmocka_unit_test(arguments),        cmocka_unit_test(rules),  cmocka_unit_test(epsilon_must_be_positive),
+        cmocka_unit_test(shapes),           cmocka_unit_test(graphs), cmocka_unit_test(texts),
+        cmocka_unit_test(layers_of_images), cmocka_unit_test(keras),  cmocka_unit_test(keras_surroundings),
+        cmocka_unit_test(nested),           cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("model_refused", tests, NULL, NULL);
 }

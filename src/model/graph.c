@@ -35,6 +35,7 @@ void cnnbn__graph_destroy(cnnbn__graph *graph)
 {
     cnnbn_model_destroy(graph->model);
     cnnbn_free(graph->table);
+    cnnbn_free(graph->stated);
     memset(graph, 0, sizeof *graph);
 }
 
@@ -123,6 +124,15 @@ cnnbn_status cnnbn__graph_connect(cnnbn__graph *graph, int call, int input)
     if (++graph->n_edges > CNNBN__EDGES_MAX)
         return cnnbn_error(CNNBN_ERR_MODEL, "more than %d connections between layers", CNNBN__EDGES_MAX);
     c->inputs[c->n_inputs++] = input;
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn__graph_state(cnnbn__graph *graph, int call, int group, cnnbn_shape shape)
+{
+    void *stated = graph->stated;
+    CNNBN_TRY(grow(&stated, graph->n_stated, &graph->cap_stated, sizeof *graph->stated, "a model's graph"));
+    graph->stated = stated;
+    graph->stated[graph->n_stated++] = (cnnbn__stated){call, group, shape};
     return CNNBN_OK;
 }
 
@@ -256,14 +266,41 @@ static void normalise(cnnbn_model *model)
     }
 }
 
+static cnnbn_status check_stated(const cnnbn__graph *graph, const int *place)
+{
+    const cnnbn_model *model = graph->model;
+    for (int k = 0; k < graph->n_stated; k++) {
+        const cnnbn__stated *s = &graph->stated[k];
+        cnnbn_shape given = model->calls[place[s->call]].shape, stated = s->shape;
+        for (int d = 0; d < stated.rank; d++)
+            if (!stated.dim[d] && d < given.rank) stated.dim[d] = given.dim[d];
+        char a[48], b[48];
+        if (!cnnbn__same_dims(given, stated, 0))
+            return cnnbn_error(CNNBN_ERR_MODEL, "model %.60s: is called on %s, and its input is %s",
+                               model->groups[s->group].name, cnnbn_shape_text(given, a, sizeof a),
+                               cnnbn_shape_text(stated, b, sizeof b));
+    }
+    return CNNBN_OK;
+}
+
+static cnnbn_status order_and_infer(cnnbn__graph *graph, int *place)
+{
+    CNNBN_TRY(cnnbn__order_calls(graph->model, place));
+    CNNBN_TRY(cnnbn__infer(graph->model));
+    return check_stated(graph, place);
+}
+
 cnnbn_status cnnbn__graph_finish(cnnbn__graph *graph, int output, cnnbn_model **out)
 {
     cnnbn_model *model = graph->model;
+    void *place;
     *out = NULL;
     if (!model->n_layers) return cnnbn_error(CNNBN_ERR_MODEL, "the model has no layers");
     model->output = output;
-    CNNBN_TRY(cnnbn__order_calls(model));
-    CNNBN_TRY(cnnbn__infer(model));
+    CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_calls, sizeof(int), "the order of a model's layers", &place));
+    cnnbn_status status = order_and_infer(graph, place);
+    cnnbn_free(place);
+    CNNBN_TRY(status);
     normalise(model);
     *out = model;
     graph->model = NULL;

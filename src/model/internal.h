@@ -65,9 +65,17 @@ const char *cnnbn__arg_alias(const cnnbn_layer_type *type, const char *key);
 
 /* ---------------------------------------------------------------- graph.c: a model under construction */
 
+/* What a model inside the model says of its input: the shape of a call's output. 0: any dimension. */
+typedef struct cnnbn__stated {
+    int call, group;
+    cnnbn_shape shape;
+} cnnbn__stated;
+
 typedef struct cnnbn__graph {
     cnnbn_model *model; /* owned until finish */
     int cap_layers, cap_calls;
+    cnnbn__stated *stated;
+    int n_stated, cap_stated;
     int *table; /* layer index + 1 by hash of the name; 0: free */
     int table_size;
     int n_edges;
@@ -84,6 +92,8 @@ cnnbn_status cnnbn__graph_layer(cnnbn__graph *graph, const cnnbn_layer_type *typ
 /* Appends a call of a layer, without inputs yet. */
 cnnbn_status cnnbn__graph_call(cnnbn__graph *graph, int layer, int *out) CNNBN_MUST_CHECK;
 cnnbn_status cnnbn__graph_connect(cnnbn__graph *graph, int call, int input) CNNBN_MUST_CHECK;
+/* The output of `call` must have this shape, or finishing the graph is refused by the name of the group. */
+cnnbn_status cnnbn__graph_state(cnnbn__graph *graph, int call, int group, cnnbn_shape shape) CNNBN_MUST_CHECK;
 /* Gives names as Keras does (conv2d, conv2d_1, ...) and checks that no name is there twice. */
 cnnbn_status cnnbn__graph_name_layers(cnnbn__graph *graph) CNNBN_MUST_CHECK;
 int cnnbn__graph_find(const cnnbn__graph *graph, const char *name); /* layer index; -1: none. After name_layers. */
@@ -96,8 +106,8 @@ cnnbn_status cnnbn__graph_finish(cnnbn__graph *graph, int output, cnnbn_model **
 cnnbn_status cnnbn__name_copy(const char *what, const char *name, char out[CNNBN_NAME_MAX]) CNNBN_MUST_CHECK;
 
 /* order.c: topological order of the calls, keeping the given order where it is one; refuses cycles and calls that do not
- * lead to the output. */
-cnnbn_status cnnbn__order_calls(cnnbn_model *model) CNNBN_MUST_CHECK;
+ * lead to the output. place[n_calls]: where each call has come to stand. */
+cnnbn_status cnnbn__order_calls(cnnbn_model *model, int *place) CNNBN_MUST_CHECK;
 int cnnbn__is_chain(
     const cnnbn_model *model); /* each layer called once, on the call before it, in the order of layers */
 

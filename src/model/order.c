@@ -81,14 +81,14 @@ static cnnbn_status reorder(cnnbn_model *model, const walk *w)
     return CNNBN_OK;
 }
 
-cnnbn_status cnnbn__order_calls(cnnbn_model *model)
+cnnbn_status cnnbn__order_calls(cnnbn_model *model, int *place)
 {
     size_t n = (size_t)model->n_calls;
     void *memory;
-    CNNBN_TRY(cnnbn_alloc_array(n, 3 * sizeof(int) + 1, "the order of a model's layers", &memory));
+    CNNBN_TRY(cnnbn_alloc_array(n, 2 * sizeof(int) + 1, "the order of a model's layers", &memory));
     int *ints = memory;
-    walk w = {.model = model, .stack = ints, .next_input = ints + n, .order = ints + 2 * n};
-    w.state = (unsigned char *)(ints + 3 * n);
+    walk w = {.model = model, .stack = ints, .next_input = place, .order = ints + n};
+    w.state = (unsigned char *)(ints + 2 * n);
     cnnbn_status status = CNNBN_OK;
     for (int c = 0; c < model->n_calls && status == CNNBN_OK; c++) status = visit(&w, c);
     if (status == CNNBN_OK) status = reorder(model, &w);

@@ -20,16 +20,18 @@ typedef struct entry {
     const char *name;
     const cnnbn__node *nodes; /* inbound_nodes; NULL in a Sequential model */
     int n_nodes;
-    int slot;             /* of its first node, in an instance */
-    int layer, n_behind;  /* LAYER: index; layers that follow it and belong to it */
-    int place;            /* INPUT: which of the model's inputs; -1: none of them */
-    cnnbn__scope *inside; /* MODEL */
+    int slot;                 /* of its first node, in an instance */
+    int layer, n_behind;      /* LAYER: index; layers that follow it and belong to it */
+    int place;                /* INPUT: which of the model's inputs; -1: none of them */
+    const cnnbn__node *shape; /* of an input with the batch, as it is stated; NULL: it is not */
+    cnnbn__scope *inside;     /* MODEL */
 } entry;
 
 struct cnnbn__scope {
     cnnbn__scope *next; /* all scopes of a reader */
     const cnnbn__node *config;
     int sequential, n_entries, n_slots, n_inputs;
+    int group; /* of the model; -1: the whole one */
     entry *entries;
     entry **by_name; /* sorted; functional models only */
 };
@@ -132,6 +134,8 @@ static cnnbn_status read_entry(cnnbn__keras_reader *r, const cnnbn__node *node, 
     if (!e->name) e->name = cnnbn__keras_text(node, "name");
     e->layer = -1;
     e->place = -1;
+    e->shape = cnnbn__node_get(cnnbn__node_get(node, "config"), "batch_shape");
+    if (!e->shape) e->shape = cnnbn__node_get(cnnbn__node_get(node, "config"), "batch_input_shape");
     if (class_name && class_name->kind == CNNBN__SCALAR && is_model(class_name->text))
         return read_model(r, node, group, frozen, e);
     e->kind = cnnbn__node_is(class_name, "InputLayer") ? ENTRY_INPUT : ENTRY_LAYER;
@@ -257,6 +261,7 @@ static cnnbn_status read_scope(cnnbn__keras_reader *r, const cnnbn__node *config
     r->scopes = s;
     s->config = config;
     s->sequential = sequential;
+    s->group = group;
     return fill_scope(r, s, group, frozen);
 }
 
@@ -412,8 +417,44 @@ static cnnbn_status connect_node(cnnbn__keras_reader *r, const instance *in, con
     return CNNBN_OK;
 }
 
+/* [null, 7, 5, 3]; a dimension that is null is any. */
+static cnnbn_status read_stated(const cnnbn__node *list, cnnbn_shape *out)
+{
+    char shown[CNNBN__SHOW_MAX];
+    const cnnbn__node *item = list->kind == CNNBN__LIST && list->n ? list->first->next : NULL;
+    *out = (cnnbn_shape){0};
+    int fits = item != NULL;
+    for (; fits && item; item = item->next) {
+        fits = out->rank < CNNBN_RANK_MAX;
+        int *dim = &out->dim[fits ? out->rank++ : 0];
+        if (!cnnbn__node_is_null(item)) fits = fits && cnnbn__node_to_int(item, dim) && *dim >= 1;
+    }
+    if (fits) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_MODEL, "input shape %s: expected the batch's null and 1 to 3 dimensions",
+                       cnnbn__node_show(list, shown, sizeof shown));
+}
+
+/* What a model inside says of its inputs is compared with what it is called on when that is known. Keras 2 warns where only the
+ * sizes differ, and computes what is computed here; Keras 3 refuses. */
+static cnnbn_status state_inputs(cnnbn__keras_reader *r, const instance *in)
+{
+    const cnnbn__scope *s = in->scope;
+    for (int i = 0; i < (s->sequential ? 1 : s->n_entries); i++) {
+        const entry *e = &s->entries[i];
+        cnnbn_shape shape;
+        int call, is_input = s->sequential ? e->kind != ENTRY_MODEL : e->kind == ENTRY_INPUT && e->place >= 0;
+        if (!is_input || !e->shape || cnnbn__node_is_null(e->shape)) continue;
+        CNNBN_TRY(read_stated(e->shape, &shape));
+        if (r->keras2) memset(shape.dim, 0, sizeof shape.dim);
+        CNNBN_TRY(input_of(in, s->sequential ? 0 : e->place, 0, &call));
+        CNNBN_TRY(cnnbn__graph_state(r->graph, call, s->group, shape));
+    }
+    return CNNBN_OK;
+}
+
 static cnnbn_status connect_all(cnnbn__keras_reader *r, const instance *in)
 {
+    if (in->outside) CNNBN_TRY(state_inputs(r, in));
     for (int i = 0; i < in->scope->n_entries; i++) {
         const entry *e = &in->scope->entries[i];
         if (e->kind == ENTRY_INPUT) continue;

@@ -320,6 +320,33 @@ static void nested(void **state)
 #undef ADD
 }
 
+/* A model inside a Sequential one, called on (8, 8, 4). */
+static void inputs_of_nested(void **state)
+{
+    (void)state;
+#define CHAIN(name, layers) LAYER("Sequential", "\"name\": \"" name "\", \"layers\": [" layers "]")
+#define STATED(shape) CHAIN("in", LAYER("InputLayer", "\"name\": \"j\", \"batch_shape\": " shape) ", " FLAT)
+#define FLAT LAYER("Flatten", "\"name\": \"f\"")
+    refused(MODEL(INPUT ", " STATED("[null, 8, 8, 3]")),
+            "model in: is called on (8, 8, 4), and its input is (8, 8, 3)");
+    refused(MODEL(INPUT ", " STATED("[null, null, 4, null]")), "is called on (8, 8, 4), and its input is (8, 4, 4)");
+    refused(MODEL(INPUT ", " FLAT ", " CHAIN("out", STATED("[null, 255]"))),
+            "model in: is called on (256), and its input is (255)");
+    refused(MODEL(INPUT ", " STATED("[null, 8, 32]")), "is called on (8, 8, 4), and its input is (8, 32)");
+    refused(MODEL(INPUT ", " STATED("[null, 8, 0, 4]")), "model in: input shape [null, 8, 0, 4]: expected");
+    refused(MODEL(INPUT ", " STATED("[null, 1, 8, 8, 4]")), "expected the batch's null and 1 to 3 dimensions");
+    refused(MODEL(INPUT ", " STATED("[null]")), "expected the batch's null and 1 to 3 dimensions");
+    refused(MODEL(INPUT ", " STATED("8")), "expected the batch's null and 1 to 3 dimensions");
+    cnnbn_model *m = NULL;
+    static const char fits[] = MODEL(INPUT ", " STATED("[null, 8, null, 4]")),
+                      keras2[] = "{\"keras_version\": \"2.11.0\", \"class_name\": \"Sequential\", \"config\": "
+                                 "{\"layers\": [" INPUT ", " STATED("[null, 9, 9, 4]") "]}}";
+    check_ok(cnnbn_model_from_text(fits, strlen(fits), "m", NULL, &m));
+    cnnbn_model_destroy(m);
+    check_ok(cnnbn_model_from_text(keras2, strlen(keras2), "m", NULL, &m)); /* only a warning there */
+    cnnbn_model_destroy(m);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -337,10 +364,18 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments),        cmocka_unit_test(rules),  cmocka_unit_test(epsilon_must_be_positive),
-        cmocka_unit_test(shapes),           cmocka_unit_test(graphs), cmocka_unit_test(texts),
-        cmocka_unit_test(layers_of_images), cmocka_unit_test(keras),  cmocka_unit_test(keras_surroundings),
-        cmocka_unit_test(nested),           cmocka_unit_test(names),
+        cmocka_unit_test(arguments),
+        cmocka_unit_test(rules),
+        cmocka_unit_test(epsilon_must_be_positive),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(graphs),
+        cmocka_unit_test(texts),
+        cmocka_unit_test(layers_of_images),
+        cmocka_unit_test(keras),
+        cmocka_unit_test(keras_surroundings),
+        cmocka_unit_test(nested),
+        cmocka_unit_test(inputs_of_nested),
+        cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("model_refused", tests, NULL, NULL);
 }

@@ -169,8 +169,11 @@ static cnnbn_status match(const listing *list, const cnnbn_model *model, char *c
             n_named += by_layer(list, model->layers[i].name) != NULL;
         }
     if (list->n != n_with)
-        return cnnbn_error(file->bad, "%s: holds %zu layers with weights, but the model has %zu", file->path, list->n,
-                           n_with);
+        return cnnbn_error(file->bad, "%s: holds %zu layers with weights, but the model has %zu%s", file->path, list->n,
+                           n_with,
+                           list->n < n_with ? "; where they stand in models inside the model, Keras' own file of the "
+                                              "model is needed, which tells so"
+                                            : "");
     for (int i = 0; i < model->n_layers; i++) {
         const cnnbn_layer *layer = &model->layers[i];
         if (layer->n_params == 0) continue;

@@ -89,7 +89,8 @@ static cnnbn_status read_shape(const cnnbn_arg_spec *spec, const cnnbn__node *no
 static cnnbn_status read_axes(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
 {
     int list = node->kind == CNNBN__LIST;
-    if (list && (node->n < 1 || node->n > CNNBN_RANK_MAX)) return wrong(spec, node, "expected 1 to 3 axes");
+    if (cnnbn__node_is_null(node) || (list && !node->n)) return CNNBN_OK; /* none: a layer may refuse it */
+    if (list && node->n > CNNBN_RANK_MAX) return wrong(spec, node, "expected 1 to 3 axes");
     out->shape.rank = list ? node->n : 1;
     const cnnbn__node *item = list ? node->first : node;
     for (int d = 0; d < out->shape.rank; d++, item = item->next)

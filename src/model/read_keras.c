@@ -117,9 +117,10 @@ static cnnbn_status add_hard_sigmoid(cnnbn__keras_reader *r, int layer, int grou
     static const struct {
         const cnnbn_layer_type *type;
         const char *ending, *arg[2];
-        double value[2];
-    } parts[] = {{&cnnbn__layer_rescaling, "_rescaling", {"scale", "offset"}, {0.2, 0.5}},
-                 {&cnnbn__layer_relu, "_clip", {"max_value", NULL}, {1, 0}}};
+        cnnbn_arg value[2];
+    } parts[] = {
+        {&cnnbn__layer_rescaling, "_rescaling", {"scale", "offset"}, {{.list = {1, {0.2}}}, {.list = {1, {0.5}}}}},
+        {&cnnbn__layer_relu, "_clip", {"max_value", NULL}, {{.f = 1}}}};
     char name[CNNBN_NAME_MAX + 16];
     for (int k = 0; k < 2; k++) {
         int at;
@@ -129,7 +130,7 @@ static cnnbn_status add_hard_sigmoid(cnnbn__keras_reader *r, int layer, int grou
         l->group = group;
         l->first_param = CNNBN__NAME_GIVES_WAY;
         for (int i = 0; i < 2 && parts[k].arg[i]; i++)
-            l->args[cnnbn__arg_find(l->type, parts[k].arg[i]) - l->type->args].f = parts[k].value[i];
+            l->args[cnnbn__arg_find(l->type, parts[k].arg[i]) - l->type->args] = parts[k].value[i];
     }
     *n_behind = 2;
     return CNNBN_OK;

@@ -53,6 +53,16 @@ static void write_numbers(cnnbn__text *text, int n, const double *value)
     cnnbn__text_add(text, "]");
 }
 
+static void write_dims(cnnbn__text *text, cnnbn_shape shape)
+{
+    if (!shape.rank) {
+        cnnbn__text_add(text, "null");
+        return;
+    }
+    for (int d = 0; d < shape.rank; d++) cnnbn__text_add(text, "%s%d", d ? ", " : "[", shape.dim[d]);
+    cnnbn__text_add(text, "]");
+}
+
 static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnnbn_arg *arg, int keras)
 {
     switch (spec->kind) {
@@ -93,12 +103,14 @@ static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnn
         write_numbers(text, 2, arg->interval);
         break;
     case CNNBN_ARG_LIST:
-        write_numbers(text, arg->list.n, arg->list.value);
+        if (arg->list.n == 1)
+            cnnbn__text_add_number(text, arg->list.value[0]);
+        else
+            write_numbers(text, arg->list.n, arg->list.value);
         break;
     case CNNBN_ARG_SHAPE:
     case CNNBN_ARG_AXES:
-        for (int d = 0; d < arg->shape.rank; d++) cnnbn__text_add(text, "%s%d", d ? ", " : "[", arg->shape.dim[d]);
-        cnnbn__text_add(text, "]");
+        write_dims(text, arg->shape);
         break;
     }
 }
@@ -114,15 +126,19 @@ static int has_data_format(const cnnbn_layer_type *type)
            cnnbn__arg_find(type, "pool_size");
 }
 
+/* What some Keras asks for at its default too: the pool_size of AveragePooling2D in Keras 3, the offset of Rescaling in 3.15. */
+static int is_asked_for(const char *name)
+{
+    return strcmp(name, "pool_size") == 0 || strcmp(name, "offset") == 0;
+}
+
 void cnnbn__write_args(cnnbn__text *text, const cnnbn_layer *layer, int keras, int first)
 {
     const cnnbn_layer_type *type = layer->type;
     for (int i = 0; i < type->n_args; i++) {
         const cnnbn_arg_spec *spec = &type->args[i];
         const char *name = spec->name;
-        /* pool_size has no default in Keras 3's AveragePooling2D. */
-        int wanted = keras && strcmp(name, "pool_size") == 0;
-        if (!wanted && cnnbn__arg_is_default(spec, &layer->args[i])) continue;
+        if (!(keras && is_asked_for(name)) && cnnbn__arg_is_default(spec, &layer->args[i])) continue;
         if (keras && strcmp(name, "unbiased") == 0) continue; /* ours alone */
         /* Keras 2 knows only alpha, Keras 3 takes it for negative_slope. */
         if (keras && strcmp(type->name, "LeakyReLU") == 0) name = "alpha";

@@ -19,6 +19,14 @@ refuse 2 '--classes: 0 is out of range' "$info" --models --classes 0
 expect 0 '^keras-example +387,850 +22\.4$' "$info" --models
 expect 0 '^lenet5 +model lenet5 needs images of 12x12' "$info" --models --input 8x8x1
 expect 0 '^resnet50 +23,[0-9,]+' "$info" --models
+# By hand, multiply-adds in thousands: keras-example 26^2*9*32 = 195, 24^2*9*32*64 = 10,617, 24^2*64*10 = 369: 11,180. resnet20: 32^2*27*16 =
+# 442; six times 32^2*9*16*16 = 14,156; 16^2*9*16*32 = 1,180 and five times 16^2*9*32*32 = 11,796; the same in 8^2 with twice the
+# filters; two shortcuts of 131; 64*10: 40,813. The paper of MobileNet: 569 million; VGG's D: 15.5 thousand million; torchvision: 1.81, 300.8 million.
+expect 0 '^resnet20 +274,042 +81\.6$' "$info" --models --input 32x32x3
+"$info" --models --input 224x224x3 --classes 1000 > large
+for row in 'mobilenet-v1 4,253,864 1137.5' 'mobilenet-v2 3,538,984 601.5' 'resnet18 11,699,112 3628.1' 'vgg16-bn 138,374,440 30940.5'; do
+    tr -s ' ' < large | grep -qx "$row" || complain "--models: not $row: $(grep "^${row%% *}" large)"
+done
 expect 0 '^Total params: 387,850' "$info" keras-example
 expect 0 '^Total params: 636' "$info" small.yaml
 expect 0 '^Total params: 636' "$info" --summary small.yaml

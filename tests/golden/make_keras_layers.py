@@ -160,6 +160,8 @@ CASES = {
     "prelu_shared": lambda: image(L.PReLU(shared_axes=[1, 2])),
     "rescaling": lambda: image(L.Rescaling(-0.5, offset=0.25)),
     "rescaling_input": lambda: chain(IMAGE, L.Rescaling(1 / 3, offset=-1), L.Conv2D(3, 2)),
+    "rescaling_plain": lambda: chain(IMAGE, L.Rescaling(0.5), L.Conv2D(3, 2)),
+    "rescaling_channels": lambda: image(L.Rescaling([0.5, -1.0, 2.0], offset=[0.0, 0.25, -0.5]), L.Rescaling(2.0, offset=[1.0, 0.0, 0.5])),
     "subtract": lambda: merge(L.Subtract()),
     "multiply": lambda: merge(L.Multiply(), 3),
     "squeeze_excite": squeeze_excite,
@@ -184,6 +186,8 @@ CASES["random_contrast_input"] = lambda: chain(IMAGE, L.RandomContrast((0.0, 0.0
 CASES["normalization_given"] = lambda: image(L.Normalization(mean=[0.5, -1.0, 0.25], variance=[0.25, 4.0, 1.5]))
 CASES["normalization_inverted"] = lambda: image(L.Normalization(mean=0.5, variance=0.25, invert=True))
 CASES["normalization_weights"] = lambda: chain(IMAGE, L.Normalization(), L.Conv2D(3, 2, padding="same"))
+CASES["normalization_one"] = lambda: chain(IMAGE, L.Normalization(axis=None), L.Conv2D(3, 2, padding="same"))
+CASES["normalization_each"] = lambda: chain(IMAGE, L.Normalization(axis=(1, 2, 3)), L.Conv2D(3, 2, padding="same"))
 for name in ("selu", "gelu", "silu", "hard_sigmoid", "hard_swish", "softplus", "tanh", "relu6", "leaky_relu", "elu"):
     CASES["activation_" + name] = lambda name=name: image(L.Activation(name))
 

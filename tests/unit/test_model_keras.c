@@ -171,7 +171,8 @@ static void minimal_json_is_written(void **state)
 {
     (void)state;
     static const char yaml[] = "name: n\ninput: [4, 4, 1]\nlayers:\n  - Conv2D: {filters: 2, kernel_size: 3}\n"
-                               "  - LeakyReLU: {negative_slope: 0.5}\n  - AveragePooling2D";
+                               "  - LeakyReLU: {negative_slope: 0.5}\n  - AveragePooling2D\n"
+                               "  - Rescaling: {scale: 2, name: r}\n  - Normalization: {axis: null, name: s}";
     static const char expected[] =
         "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"n\", \"layers\": [{\"class_name\": \"InputLayer\", "
         "\"config\": {\"batch_input_shape\": [null, 4, 4, 1], \"dtype\": \"float32\", \"name\": \"input\"}}, "
@@ -179,7 +180,10 @@ static void minimal_json_is_written(void **state)
         "\"data_format\": \"channels_last\"}}, "
         "{\"class_name\": \"LeakyReLU\", \"config\": {\"name\": \"leaky_re_lu\", \"alpha\": 0.5}}, "
         "{\"class_name\": \"AveragePooling2D\", \"config\": {\"name\": \"average_pooling2d\", \"pool_size\": [2, 2], "
-        "\"data_format\": \"channels_last\"}}]}}";
+        "\"data_format\": \"channels_last\"}}, "
+        "{\"class_name\": \"Rescaling\", \"config\": {\"name\": \"r\", \"scale\": 2.0, \"offset\": 0.0}}, "
+        "{\"module\": \"keras.layers\", \"registered_name\": null, \"class_name\": \"Normalization\", \"config\": "
+        "{\"name\": \"s\", \"axis\": null}}]}}";
     cnnbn_model *m = NULL;
     char *json = NULL;
     check_ok(cnnbn_model_from_text(yaml, sizeof yaml - 1, "test", NULL, &m));

@@ -348,6 +348,10 @@ static void of_images(void **state)
               "- Normalization: {mean: [1, 2, 3, 4], variance: [0, 1, 1, 1], axis: 3}\n"
               "- Normalization: {mean: 3, variance: 4, invert: true}",
               "bn 0 -1 -1 0 1 1 1e-14 1 0=1; affine 1 n1 0.5 -1.5=2; affine 2 n4 1e+07 -1e+07=3; affine 3 n1 2 3=4; ");
+    lowers_to("- Normalization: {axis: null}\n- Normalization: {axis: [2, 3]}\n"
+              "- Normalization: {axis: null, mean: 3, variance: 4}\n- Rescaling: {scale: 2, offset: [1, 2, 3, 4]}",
+              "reshape 0 (280, 1)=1; bn 1 -1 -1 0 1 1 1e-14 1 0=2; reshape 2 (7, 10, 4)=3; reshape 3 (7, 40)=4; "
+              "bn 4 -1 -1 3 4 1 1e-14 1 0=5; reshape 5 (7, 10, 4)=6; affine 6 n1 0.5 -1.5=7; affine 7 n4 2 1=8; ");
 }
 
 int main(void)

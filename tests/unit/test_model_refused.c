@@ -175,6 +175,16 @@ static void layers_of_images(void **state)
     layers_refused("- Normalization: {mean: 1, variance: -1}", "argument variance = -1: expected 0 to 1e+30");
     layers_refused("- Normalization: {mean: [[1, 2], [3, 4]], variance: 1}", "a list of 1 to 16 of them");
     layers_refused("- Normalization: {axis: 4}", "argument axis = 4");
+    layers_refused("- Normalization: {axis: [1, 3]}", "argument axis: none, one axis of input (8, 8, 4), or all from");
+    layers_refused("- Normalization: {axis: null, mean: [1, 2, 3, 4], variance: [1, 1, 1, 1]}",
+                   "argument mean: 4 numbers for 0 axes, expected one; or state one axis");
+    layers_refused("- Rescaling: {scale: [1, 2, 3]}",
+                   "argument scale: 3 numbers, expected one or one for each of 4 channels");
+    layers_refused("- Rescaling: {scale: 1, offset: [1, 2]}", "argument offset: 2 numbers, expected one");
+    layers_refused("- Rescaling: {scale: null}", "argument scale = null: expected a number or a list");
+    layers_refused("- LayerNormalization: {axis: null}", "argument axis: one axis of input (8, 8, 4) is supported, or");
+    layers_refused("- UnitNormalization: {axis: []}", "one axis of input (8, 8, 4) is supported");
+    layers_refused("- Softmax: {axis: []}", "one axis of input (8, 8, 4) is supported, or all from one axis");
     layers_refused("- Normalization: {invert: true}", "needs mean and variance as arguments");
 }
 

@@ -384,6 +384,8 @@ typedef struct cnnbn_kernels {
     /* y = weight*a + (1 - weight)*b; y may be a or b. */
     void (*mix)(size_t n, float weight, const float *a, const float *b, float *y);
 
+    /* y = a + b; y may be a or b. */
+    void (*sum)(size_t n, const float *a, const float *b, float *y);
     /* y = a*b; y may be a or b. */
     void (*mul)(size_t n, const float *a, const float *b, float *y);
     /* y = a >= b ? a : b; a NaN on either side is the result. Backward: dy goes to a where a >= b (as TensorFlow), else to

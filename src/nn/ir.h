@@ -121,6 +121,7 @@ typedef struct value {
     int view_of;  /* value whose memory this is, or -1 */
     int n_uses;   /* by operations, while building */
     value_place place;
+    int host;                /* value whose memory it takes over when its maker has read it last, or -1 */
     int first, last;         /* life: level*2 (+1 for solo) */
     int first_pos, last_pos; /* life inside a level: instruction positions */
     size_t offset;           /* floats: in the arena times max samples, or in the unit's scratch per sample */

@@ -119,6 +119,49 @@ static void find_lives(program *prog)
     }
 }
 
+/* How many of the inputs, from the first on, the output may take the place of: element i of it is made of element i of each. */
+static int n_replaceable(const instr *in)
+{
+    switch (in->kind) {
+    case I_SUM:
+    case I_BN_APPLY:
+        return in->n_in;
+    case I_ACT_FWD:
+    case I_ACT_BWD:
+    case I_BN_BWD_APPLY:
+    case I_DROPOUT:
+    case I_SOFTMAX:
+    case I_SOFTMAX_BWD:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* An output in the place of an input that nobody reads later. Not from the arena to the scratch or back: the one is memory, the other
+ * is to stay in cache. */
+static void find_hosts(const program *prog)
+{
+    for (int v = 0; v < prog->n_values; v++) prog->values[v].host = -1;
+    for (int i = 0; i < prog->n_instrs; i++) {
+        const instr *in = &prog->instrs[i];
+        if (in->out < 0 || prog->values[in->out].view_of >= 0) continue;
+        value *out = &prog->values[in->out];
+        for (int k = 0; k < n_replaceable(in) && out->host < 0; k++) {
+            int root = cnnbn__value_root(prog, in->in[k]);
+            const value *x = &prog->values[root];
+            if (x->place == out->place && x->count == out->count && x->last_pos == i) out->host = root;
+        }
+    }
+    for (int i = prog->n_instrs - 1; i >= 0; i--) { /* a host lives as long as its guests */
+        int out = prog->instrs[i].out;
+        if (out < 0 || prog->values[out].host < 0) continue;
+        value *host = &prog->values[prog->values[out].host];
+        host->last = later(host->last, prog->values[out].last);
+        host->last_pos = later(host->last_pos, prog->values[out].last_pos);
+    }
+}
+
 /* First fit by falling size: each value at the lowest offset where nothing alive at the same time stands. `begin`, `end` of a
  * life are inclusive. Sizes are in floats of one sample, rounded by the caller's rule. Returns the size of the whole. */
 typedef struct block {
@@ -265,6 +308,11 @@ static void size_plans(cnnbn_net *net, program *prog, int max_slice)
     prog->workspace_floats = round_up(workspace);
 }
 
+static int has_place_of_its_own(const value *v, value_place place)
+{
+    return v->view_of < 0 && v->host < 0 && v->place == place;
+}
+
 static cnnbn_status place_values(program *prog, int max_slice)
 {
     void *memory, *rows;
@@ -277,7 +325,7 @@ static cnnbn_status place_values(program *prog, int max_slice)
     }
     int n = 0;
     for (int v = 0; v < prog->n_values; v++)
-        if (prog->values[v].view_of < 0 && prog->values[v].place == PLACE_STORED)
+        if (has_place_of_its_own(&prog->values[v], PLACE_STORED))
             blocks[n++] = (block){v, prog->values[v].first, prog->values[v].last,
                                   round_up(prog->values[v].count * (size_t)prog->max_samples), 0};
     prog->arena_floats = place_blocks(blocks, n, rows);
@@ -287,12 +335,16 @@ static cnnbn_status place_values(program *prog, int max_slice)
         size_t cap = (size_t)(lv->unit_slices * max_slice);
         n = 0;
         for (int v = 0; v < prog->n_values; v++)
-            if (prog->values[v].view_of < 0 && prog->values[v].place == PLACE_SCRATCH && prog->values[v].first / 2 == l)
+            if (has_place_of_its_own(&prog->values[v], PLACE_SCRATCH) && prog->values[v].first / 2 == l)
                 blocks[n++] = (block){v, prog->values[v].first_pos, prog->values[v].last_pos,
                                       round_up(prog->values[v].count * cap), 0};
         size_t total = place_blocks(blocks, n, rows);
         for (int i = 0; i < n; i++) prog->values[blocks[i].v].offset = blocks[i].offset;
         if (total > prog->scratch_floats) prog->scratch_floats = total;
+    }
+    for (int i = 0; i < prog->n_instrs; i++) { /* in their order: a host may be a guest itself */
+        value *v = prog->instrs[i].out >= 0 ? &prog->values[prog->instrs[i].out] : NULL;
+        if (v && v->host >= 0) v->offset = prog->values[v->host].offset;
     }
     cnnbn_free(memory);
     cnnbn_free(rows);
@@ -367,6 +419,7 @@ cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int
     assign_levels(net, prog);
     CNNBN_TRY(sort_instructions(prog));
     find_lives(prog);
+    find_hosts(prog);
     for (int l = 0; l < prog->n_levels; l++) {
         prog->levels[l].unit_slices = prog->training ? choose_unit(net, prog, &prog->levels[l], max_slice) : 1;
         prog->max_unit = later(prog->max_unit, prog->levels[l].unit_slices * max_slice);

@@ -18,7 +18,7 @@ void kernel_cases_pool(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 void kernel_cases_loss(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 /* dropout, input_*, add*, scale, sum_*, penalty_bwd, bilinear_*, clip */
 void kernel_cases_elementwise(const cnnbn_kernels *table, int n_cases, uint64_t seed);
-/* mul, maximum*, channel_*, column_sums, prelu_*, norm_*, unit_*, noise */
+/* sum, mul, maximum*, channel_*, column_sums, prelu_*, norm_*, unit_*, noise */
 void kernel_cases_merge(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 /* image_*, mix */
 void kernel_cases_image(const cnnbn_kernels *table, int n_cases, uint64_t seed);

@@ -172,6 +172,9 @@ static void check_merges(layer_case *c, const cnnbn_kernels *table)
     for (size_t i = 0; i < c->n; i += 3) b[i] = a[i]; /* ties */
     if (c->n && dice_one_in(&c->d, 3)) (dice_one_in(&c->d, 2) ? a : b)[c->n / 2] = NAN;
     float *y = arrays_floats(&c->mem, c->n, 1), *ref_y = arrays_floats(&c->mem, c->n, 0);
+    ref->sum(c->n, a, b, ref_y);
+    table->sum(c->n, a, b, y);
+    case_each(c->label, "sum", y, ref_y, c->n, 0);
     ref->mul(c->n, a, b, ref_y);
     table->mul(c->n, a, b, y);
     case_each(c->label, "mul", y, ref_y, c->n, 0);

@@ -104,6 +104,7 @@ void cnnbn__ref_image_contrast_bwd(int positions, int C, float factor, const flo
                                    const float *x, const float *dy, float *dx);
 void cnnbn__ref_mix(size_t n, float weight, const float *a, const float *b, float *y);
 
+void cnnbn__ref_sum(size_t n, const float *a, const float *b, float *y);
 void cnnbn__ref_mul(size_t n, const float *a, const float *b, float *y);
 void cnnbn__ref_maximum(size_t n, const float *a, const float *b, float *y);
 void cnnbn__ref_maximum_bwd(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);

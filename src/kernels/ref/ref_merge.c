@@ -6,6 +6,11 @@
 #include "cnnbn/rng.h"
 #include "stack.h"
 
+void cnnbn__ref_sum(size_t n, const float *a, const float *b, float *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
 void cnnbn__ref_mul(size_t n, const float *a, const float *b, float *y)
 {
     for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];

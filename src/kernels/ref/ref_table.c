@@ -49,6 +49,7 @@ const cnnbn_kernels cnnbn__kernels_ref = {
     .image_contrast = cnnbn__ref_image_contrast,
     .image_contrast_bwd = cnnbn__ref_image_contrast_bwd,
     .mix = cnnbn__ref_mix,
+    .sum = cnnbn__ref_sum,
     .mul = cnnbn__ref_mul,
     .maximum = cnnbn__ref_maximum,
     .maximum_bwd = cnnbn__ref_maximum_bwd,

@@ -54,6 +54,7 @@ void EW_PASTE(cnnbn__kernels_simd_elementwise, CNNBN_ISA_SUFFIX)(cnnbn_kernels *
     table->image_contrast = EW(image_contrast);
     table->image_contrast_bwd = EW(image_contrast_bwd);
     table->mix = EW(mix);
+    table->sum = EW(sum);
     table->mul = EW(mul);
     table->maximum = EW(maximum);
     table->maximum_bwd = EW(maximum_bwd);

@@ -131,6 +131,7 @@ void EW(image_contrast_bwd)(int positions, int C, float factor, const float *low
                             const float *dy, float *dx);
 void EW(mix)(size_t n, float weight, const float *a, const float *b, float *y);
 
+void EW(sum)(size_t n, const float *a, const float *b, float *y);
 void EW(mul)(size_t n, const float *a, const float *b, float *y);
 void EW(maximum)(size_t n, const float *a, const float *b, float *y);
 void EW(maximum_bwd)(size_t n, const float *a, const float *b, const float *dy, int second, float *dx);

@@ -1,6 +1,12 @@
-/* Products, maxima, factors of channels, PReLU. */
+/* Sums, products, maxima, factors of channels, PReLU. */
 #include "ew.h"
 #include "stack.h"
+
+void EW(sum)(size_t n, const float *a, const float *b, float *y)
+{
+    EW_SIMD
+    for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
 
 void EW(mul)(size_t n, const float *a, const float *b, float *y)
 {

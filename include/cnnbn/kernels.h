@@ -65,9 +65,10 @@ typedef struct cnnbn_conv_plan {
     int max_slice;        /* in: greatest number of samples in one slice */
     size_t fwd_prepared_floats, bwd_prepared_floats;   /* out: form of the weights made by conv_prepare_*; 0: none */
     size_t fwd_workspace_floats, bwd_workspace_floats; /* out: scratch of one call */
-    int any_grouping;  /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
+    int any_grouping;    /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
                                0: calls must hold one slice each (BLAS: bits depend on the number of rows) */
-    int makes_bn_sums; /* out: conv_bwd takes bn_sums */
+    int makes_bn_sums;   /* out: conv_bwd takes bn_sums */
+    int takes_bn_behind; /* out: conv_bwd takes behind */
 } cnnbn_conv_plan;
 
 /* y = act(conv(x', w) + bias), x' by `in`. Keras' Conv2D: cross-correlation. */
@@ -89,12 +90,23 @@ typedef struct cnnbn_conv_fwd {
     float *workspace; /* [fwd_workspace_floats], CNNBN_ALIGN */
 } cnnbn_conv_fwd;
 
+/* The backward pass of a batch norm behind a convolution, as bn_bwd_apply does it. in.act and pre linear or ReLU. */
+typedef struct cnnbn_bn_behind {
+    const float *x;    /* [N][P][Q][K]: the batch norm's input */
+    cnnbn_prologue in; /* period K; mean given */
+    const float *a, *b, *c0;
+    cnnbn_activation pre;
+} cnnbn_bn_behind;
+
 /* Gradients of y0 = conv(x', w) + bias given dy = dL/dy0 (in front of the activation). */
 typedef struct cnnbn_conv_bwd {
     const cnnbn_run *run;
     const float *x; /* [N][H][W][C], as in forward */
     cnnbn_prologue in;
-    const float *dy;       /* [N][P][Q][K] */
+    const float *dy; /* [N][P][Q][K] */
+    const cnnbn_bn_behind
+        *behind;           /* or NULL. `dy` is the gradient behind this batch norm, and the one in front of it, with
+                                      the bits of bn_bwd_apply, is made as it is loaded and never written */
     const float *w;        /* [R][S][C/groups][K] */
     const float *prepared; /* by conv_prepare_bwd with the same w */
     float *dx;             /* [N][H][W][C] = dL/dx' (behind the prologue), overwritten; NULL: not wanted */

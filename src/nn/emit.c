@@ -74,7 +74,7 @@ static instr *emit(emitter *e, instr_kind kind, int op_index, int n_in, const in
     i->in = inputs;
     for (int k = 0; k < n_in; k++) i->in[k] = in[k];
     i->out = out;
-    i->stats_bn = i->bn = i->sums_bn = -1;
+    i->stats_bn = i->bn = i->sums_bn = i->behind_bn = -1;
     return i;
 }
 

@@ -97,6 +97,14 @@ static void run_conv_fwd(const work_unit *u, const instr *in)
     net->kernels->conv_fwd(plan, &args);
 }
 
+/* In the backward pass the activation is the batch norm's own business only when no add stands between. */
+static cnnbn_prologue backward_prologue(const cnnbn_net *net, const op *o)
+{
+    cnnbn_prologue p = cnnbn__bn_prologue(&net->bns[o->bn]);
+    if (o->add < 0) p.act = o->act;
+    return p;
+}
+
 static void run_conv_bwd(const work_unit *u, const instr *in)
 {
     const cnnbn_net *net = u->net;
@@ -119,6 +127,13 @@ static void run_conv_bwd(const work_unit *u, const instr *in)
         .db_stride = lv->stack_floats,
         .workspace = u->thread->workspace,
     };
+    cnnbn_bn_behind behind;
+    if (in->behind_bn >= 0) {
+        const bn_state *bn = &net->bns[in->behind_bn];
+        behind = (cnnbn_bn_behind){at(u, in->in[2]), backward_prologue(net, &net->ops[bn->op]), bn->a, bn->b, bn->c0,
+                                   in->pre};
+        args.behind = &behind;
+    }
     if (in->sums_bn >= 0) {
         const bn_state *bn = &net->bns[in->sums_bn];
         args.in.scale = bn->ones;
@@ -209,14 +224,6 @@ static void run_bn_apply(const work_unit *u, const instr *in)
     p.act = o->act;
     u->net->kernels->bn_apply(rows_of(u, bn), bn->C, at(u, in->in[0]), &p, in->n_in > 1 ? at(u, in->in[1]) : NULL,
                               at(u, in->out));
-}
-
-/* In the backward pass the activation is the batch norm's own business only when no add stands between. */
-static cnnbn_prologue backward_prologue(const cnnbn_net *net, const op *o)
-{
-    cnnbn_prologue p = cnnbn__bn_prologue(&net->bns[o->bn]);
-    if (o->add < 0) p.act = o->act;
-    return p;
 }
 
 static void run_bn_bwd_sums(const work_unit *u, const instr *in)

@@ -171,13 +171,15 @@ typedef struct instr {
     int bn;       /* BN_BWD_*, DENSE_BN_*: the batch norm, else -1 */
     int sums_bn; /* CONV_BWD, DENSE_BWD_WEIGHTS: batch norm in front whose backward sums come with the weights' gradient, which
                     is that of x - mean until the end of the step (weight_sums.c), or -1 */
+    int behind_bn; /* CONV_BWD: batch norm whose backward is done as the gradient is loaded (in: x, its dz, its input), or -1 */
     size_t partial_offset; /* DENSE_BWD_WEIGHTS with sums_bn: in net->bn_partial */
-    cnnbn_activation pre;  /* BN_BWD_APPLY: activation that made x, whose derivative is applied too */
-    int first_channel;     /* UNCONCAT */
-    int which;             /* PLAIN_BWD: the input whose gradient it is; 0 makes those of the weights too */
-    size_t stack_offset;   /* CONV_BWD, PLAIN_BWD: floats, of dw and db in the thread's stack entry */
-    double seconds;        /* profile, summed over threads */
-    double flop;           /* of one sample */
+    cnnbn_activation
+        pre; /* BN_BWD_APPLY, CONV_BWD with behind_bn: activation that made x, whose derivative is applied too */
+    int first_channel;   /* UNCONCAT */
+    int which;           /* PLAIN_BWD: the input whose gradient it is; 0 makes those of the weights too */
+    size_t stack_offset; /* CONV_BWD, PLAIN_BWD: floats, of dw and db in the thread's stack entry */
+    double seconds;      /* profile, summed over threads */
+    double flop;         /* of one sample */
 } instr;
 
 enum { STOP_FLAGS = 4 };
@@ -354,7 +356,7 @@ void cnnbn__net_fuse(cnnbn_net *net);
 cnnbn_status cnnbn__net_emit(cnnbn_net *net, program *prog, int training);
 int cnnbn__value_root(const program *prog, int v);
 /* join.c: pairs of instructions that one kernel does in one pass */
-void cnnbn__net_join_passes(cnnbn_net *net, program *prog);
+cnnbn_status cnnbn__net_join_passes(cnnbn_net *net, program *prog);
 /* weight_sums.c: batch-norm sums that come with the gradient of the weights behind it */
 int cnnbn__weights_make_sums(const cnnbn_net *net, const program *prog, const instr *weights, int bn);
 cnnbn_status cnnbn__weight_sums_alloc(cnnbn_net *net);

@@ -4,7 +4,9 @@
  *
  * A batch norm in front of a dense layer of few units (as behind a Flatten): the gradient between them, dz = dy w^T, is as large
  * as the activations and cheap to make, so it is made twice, for the batch norm's sums and behind their reduction for dx, and never
- * written. */
+ * written.
+ *
+ * A batch norm behind a convolution: its backward pass is done as the convolution loads the gradient. */
 #include "cnnbn/memory.h"
 #include "ir.h"
 
@@ -85,13 +87,41 @@ static void join_conv(cnnbn_net *net, program *prog, instr *sums)
     sums->kind = I_KIND_COUNT;
 }
 
-void cnnbn__net_join_passes(cnnbn_net *net, program *prog)
+/* `apply`: a BN_BWD_APPLY. Where one convolution alone reads what it writes, it makes that itself. */
+static cnnbn_status join_behind(cnnbn_net *net, program *prog, instr *apply)
+{
+    int dx = cnnbn__value_root(prog, apply->out);
+    const op *norm = &net->ops[apply->op];
+    instr *conv = NULL;
+    for (int i = 0; i < prog->n_instrs; i++)
+        if (prog->instrs[i].kind == I_CONV_BWD && prog->instrs[i].in[1] == apply->out) conv = &prog->instrs[i];
+    if (!conv || uses_of(prog, dx) != 1 || !prog->conv_plans[net->ops[conv->op].conv_plan].takes_bn_behind ||
+        (norm->add < 0 && !is_simple(norm->act)) || !is_simple(apply->pre))
+        return CNNBN_OK;
+    void *inputs;
+    CNNBN_TRY(cnnbn_alloc_array(3, sizeof(int), "inputs of an instruction", &inputs));
+    int *in = inputs;
+    in[0] = conv->in[0];
+    in[1] = apply->in[0];
+    in[2] = apply->in[1];
+    cnnbn_free(conv->in);
+    conv->in = in;
+    conv->n_in = 3;
+    conv->behind_bn = apply->bn;
+    conv->pre = apply->pre;
+    apply->kind = I_KIND_COUNT;
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn__net_join_passes(cnnbn_net *net, program *prog)
 {
     for (int i = 0; i < prog->n_instrs; i++)
         if (prog->instrs[i].kind == I_BN_BWD_SUMS) {
             join_dense(net, prog, &prog->instrs[i]);
             if (prog->instrs[i].kind == I_BN_BWD_SUMS) join_conv(net, prog, &prog->instrs[i]);
         }
+    for (int i = 0; i < prog->n_instrs; i++)
+        if (prog->instrs[i].kind == I_BN_BWD_APPLY) CNNBN_TRY(join_behind(net, prog, &prog->instrs[i]));
     int n = 0;
     for (int i = 0; i < prog->n_instrs; i++) {
         if (prog->instrs[i].kind == I_KIND_COUNT)
@@ -100,4 +130,5 @@ void cnnbn__net_join_passes(cnnbn_net *net, program *prog)
             prog->instrs[n++] = prog->instrs[i];
     }
     prog->n_instrs = n;
+    return CNNBN_OK;
 }

@@ -61,6 +61,8 @@ static void assign_levels(cnnbn_net *net, program *prog)
             at = later(at, net->bns[bn].stats_level + 1);
             if (in->kind == I_BN_BWD_APPLY || in->kind == I_DENSE_BN_APPLY) at = later(at, net->bns[bn].sums_level + 1);
         }
+        if (in->behind_bn >= 0 && !net->bns[in->behind_bn].frozen)
+            at = later(at, net->bns[in->behind_bn].sums_level + 1);
         in->level = at;
         if (in->stats_bn >= 0) net->bns[in->stats_bn].stats_level = at;
         int sums_of = cnnbn__sums_of(in);
@@ -415,7 +417,7 @@ cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int
 {
     prog->max_samples = max_samples;
     CNNBN_TRY(make_plans(net, prog, max_slice));
-    if (!net->config.no_fusion) cnnbn__net_join_passes(net, prog);
+    if (!net->config.no_fusion) CNNBN_TRY(cnnbn__net_join_passes(net, prog));
     assign_levels(net, prog);
     CNNBN_TRY(sort_instructions(prog));
     find_lives(prog);

@@ -25,7 +25,10 @@ static void print_instr(const cnnbn_net *net, const program *prog, const instr *
         (void)fprintf(out, ", sums of %s", net->model->layers[net->bns[in->stats_bn].layer].name);
     if (in->sums_bn >= 0)
         (void)fprintf(out, ", backward sums of %s", net->model->layers[net->bns[in->sums_bn].layer].name);
-    if (in->kind == I_BN_BWD_APPLY && !cnnbn__is_linear(in->pre)) (void)fprintf(out, ", activation before it");
+    if (in->behind_bn >= 0)
+        (void)fprintf(out, ", gradient through: %s", net->model->layers[net->bns[in->behind_bn].layer].name);
+    if ((in->kind == I_BN_BWD_APPLY || in->behind_bn >= 0) && !cnnbn__is_linear(in->pre))
+        (void)fprintf(out, ", activation before it");
     (void)fprintf(out, "\n");
 }
 

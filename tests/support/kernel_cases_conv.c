@@ -374,6 +374,52 @@ static void check_sums_of_weights(conv_case *c)
     case_nodes_f64(c->label, "sums of a run against its slices", run, stride, sums, slices, stride);
 }
 
+/* A batch norm behind, done as dy is loaded, against bn_bwd_apply and then the convolution: the same bits. */
+static void check_norm_behind(conv_case *c)
+{
+    if (!c->plan.takes_bn_behind) return;
+    const cnnbn_run *run = &c->run.run;
+    const size_t n = (size_t)c->run.samples, depth = (size_t)run->depth;
+    float *x = arrays_random(&c->mem, &c->d, n * c->out, -1, 1), *dy = arrays_floats(&c->mem, n * c->out, 0);
+    cnnbn_bn_behind behind = {
+        .x = x,
+        .in = {arrays_random(&c->mem, &c->d, c->K, -1, 1),
+               arrays_random(&c->mem, &c->d, c->K, -2, 2),
+               arrays_random(&c->mem, &c->d, c->K, -1, 1),
+               c->plan.geom.K,
+               {dice_one_in(&c->d, 2) ? CNNBN_ACT_RELU : CNNBN_ACT_LINEAR, 0, 0, 0}},
+        .a = arrays_random(&c->mem, &c->d, c->K, -2, 2),
+        .b = arrays_random(&c->mem, &c->d, c->K, -1, 1),
+        .c0 = arrays_random(&c->mem, &c->d, c->K, -1, 1),
+        .pre = {dice_one_in(&c->d, 2) ? CNNBN_ACT_RELU : CNNBN_ACT_LINEAR, 0, 0, 0},
+    };
+    c->table->bn_bwd_apply(n * c->out / c->K, (int)c->K, c->dy, x, &behind.in, behind.a, behind.b, behind.c0,
+                           behind.pre, dy);
+    float *dx[2], *dw[2], *db[2];
+    for (int fused = 0; fused <= 1; fused++) {
+        dx[fused] = arrays_floats(&c->mem, n * c->in, 0);
+        dw[fused] = arrays_floats(&c->mem, depth * c->weights, 0);
+        db[fused] = arrays_floats(&c->mem, depth * c->K, 0);
+        cnnbn_conv_bwd args = {.run = run,
+                               .x = c->x,
+                               .in = c->in_prologue,
+                               .dy = fused ? c->dy : dy,
+                               .behind = fused ? &behind : NULL,
+                               .w = c->w,
+                               .prepared = c->prepared_bwd,
+                               .dx = dx[fused],
+                               .dw = dw[fused],
+                               .dw_stride = c->weights,
+                               .db = db[fused],
+                               .db_stride = c->K,
+                               .workspace = c->workspace_bwd};
+        c->table->conv_bwd(&c->plan, &args);
+    }
+    case_bits(c->label, "dx with a batch norm behind", dx[1], dx[0], n * c->in * sizeof(float));
+    case_nodes_f32(c->label, "dw with a batch norm behind", run, c->weights, dw[1], dw[0], c->weights);
+    case_nodes_f32(c->label, "db with a batch norm behind", run, c->K, db[1], db[0], c->K);
+}
+
 void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed)
 {
     for (int i = 0; i < n_cases; i++) {
@@ -382,6 +428,7 @@ void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_c
         check_forward(&c);
         check_backward(&c);
         check_sums_of_weights(&c);
+        check_norm_behind(&c);
         arrays_end(&c.mem, c.label);
     }
 }

@@ -192,7 +192,7 @@ void core_block(const cnnbn__core *core, const cnnbn__block *block, const float 
                           .n_k = core->merged ? (ptrdiff_t)core->taps_w * core->cg : core->cg,
                           .relu = relu};
     const ptrdiff_t padded = vec_round_up(core->kg), rows = tile_rows(block->w, VEC_MUL_ROWS);
-    cnnbn__fetch fetch;
+    cnnbn__fetch fetch = {0};
     core_fetch_source(core, block, x, &fetch);
     fetch.write = (const char *)out;
     fetch.write_end = (const char *)(out + (block->n - 1) * core->out_sample + (block->h - 1) * core->out_row +

@@ -76,14 +76,16 @@ VEC_INLINE void tmul_panel(const cnnbn__tmul *m, ptrdiff_t rows, const float *a,
 /* Memory that the next steps will want: fetched into L2 a few lines at a time between register tiles, where the products
  * leave the memory idle. */
 typedef struct cnnbn__fetch {
-    const char *read, *read_end;   /* input of the next block */
-    const char *write, *write_end; /* output of this block */
-    ptrdiff_t reads, writes;       /* lines a call */
+    const char *read, *read_end;    /* input of the next block */
+    const char *also, *also_end;    /* more of it */
+    const char *write, *write_end;  /* output of this block */
+    ptrdiff_t reads, alsos, writes; /* lines a call */
 } cnnbn__fetch;
 
 VEC_INLINE void fetch_some(cnnbn__fetch *f)
 {
     for (ptrdiff_t i = 0; i < f->reads && f->read < f->read_end; i++, f->read += 64) __builtin_prefetch(f->read, 0, 2);
+    for (ptrdiff_t i = 0; i < f->alsos && f->also < f->also_end; i++, f->also += 64) __builtin_prefetch(f->also, 0, 2);
     for (ptrdiff_t i = 0; i < f->writes && f->write < f->write_end; i++, f->write += 64)
         __builtin_prefetch(f->write, 1, 2);
 }
@@ -93,6 +95,7 @@ VEC_INLINE void fetch_over(cnnbn__fetch *f, ptrdiff_t calls)
 {
     if (calls < 1) calls = 1;
     f->reads = ((f->read_end - f->read) / 64 + calls) / calls;
+    f->alsos = ((f->also_end - f->also) / 64 + calls) / calls;
     f->writes = ((f->write_end - f->write) / 64 + calls) / calls;
 }
 

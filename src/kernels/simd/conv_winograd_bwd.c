@@ -6,8 +6,10 @@
 /* Float sums of dy over so many tiles of a slice are flushed to double. */
 enum { BIAS_TILES = 16, JOIN_STRIP = 8 * JOIN_ROWS };
 
-typedef struct backward {
+typedef struct backward backward;
+struct backward {
     const cnnbn_conv_bwd *args;
+    void (*dy_tile)(const backward *b, cnnbn__wino_at at, float *m); /* by what stands behind */
     const cnnbn__wino *w;
     float *v, *m; /* blocks */
     ptrdiff_t plane_v, plane_m;
@@ -17,19 +19,59 @@ typedef struct backward {
     double *bias64; /* [cols_k] */
     int height_b;
     ptrdiff_t all; /* tiles of the call */
-} backward;
+};
 
 /* ---------------------------------------------------------------- dY */
 
-/* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. */
-VEC_INLINE void dy_vec(const float *dy, ptrdiff_t row, ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
+/* What stands between `dy` and the convolution: nothing, or a batch norm and, in front of it, the convolution's own activation. */
+typedef struct kind {
+    int norm, act_relu, pre_relu;
+} kind;
+
+/* Of one vector of channels. */
+typedef struct norm {
+    vec mean, scale, beta, a, b, c0;
+} norm;
+
+VEC_INLINE norm norm_of(const kind by, const cnnbn_bn_behind *behind, ptrdiff_t k, ptrdiff_t lanes)
+{
+    norm n = {vec_zero(), vec_zero(), vec_zero(), vec_zero(), vec_zero(), vec_zero()};
+    if (by.norm) {
+        n.mean = vec_load_part(behind->in.mean + k, lanes);
+        n.a = vec_load_part(behind->a + k, lanes);
+        n.b = vec_load_part(behind->b + k, lanes);
+        n.c0 = vec_load_part(behind->c0 + k, lanes);
+    }
+    if (by.norm && by.act_relu) {
+        n.scale = vec_load_part(behind->in.scale + k, lanes);
+        n.beta = vec_load_part(behind->in.beta + k, lanes);
+    }
+    return n;
+}
+
+/* The convolution's dy from dz, as EW(bn_bwd_apply). */
+VEC_INLINE vec gradient(const kind by, const norm *n, vec dz, vec x)
+{
+    if (!by.norm) return dz;
+    vec d = x - n->mean;
+    if (by.act_relu) dz = dz * vec_is_positive(vec_fma(d, n->scale, n->beta));
+    vec dy = vec_fma(n->a, dz, vec_fma(n->b, d, n->c0));
+    return by.pre_relu ? dy * vec_is_positive(x) : dy;
+}
+
+/* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. x: with a batch norm behind. */
+VEC_INLINE void dy_vec(const kind by, const norm *n, const float *dz, const float *x, ptrdiff_t row, ptrdiff_t pixel,
+                       float *m, ptrdiff_t plane, float *sum)
 {
     vec t[WINO_A][WINO_M];
     VEC_UNROLL
     for (int j = 0; j < WINO_M; j++) {
         vec y[WINO_M], b[WINO_A];
         VEC_UNROLL
-        for (int i = 0; i < WINO_M; i++) y[i] = vec_load(dy + i * row + j * pixel);
+        for (int i = 0; i < WINO_M; i++) {
+            const ptrdiff_t at = i * row + j * pixel;
+            y[i] = gradient(by, n, vec_load(dz + at), by.norm ? vec_load(x + at) : vec_zero());
+        }
         wino_a(y, b);
         VEC_UNROLL
         for (int i = 0; i < WINO_A; i++) t[i][j] = b[i];
@@ -44,25 +86,56 @@ VEC_INLINE void dy_vec(const float *dy, ptrdiff_t row, ptrdiff_t pixel, float *m
     }
 }
 
-static void dy_tile(const backward *b, cnnbn__wino_at at, float *m)
+VEC_INLINE void dy_tile_by(const kind by, const backward *b, cnnbn__wino_at at, float *m)
 {
     const cnnbn_conv_geom *g = b->w->g;
-    int p = at.i * WINO_M, q = at.j * WINO_M;
-    int rows = g->P - p < WINO_M ? g->P - p : WINO_M, cols = g->Q - q < WINO_M ? g->Q - q : WINO_M;
-    const float *dy = b->args->dy + ((at.sample * g->P + p) * g->Q + q) * g->K;
-    ptrdiff_t k = 0, row = (ptrdiff_t)g->Q * g->K;
+    const int p = at.i * WINO_M, q = at.j * WINO_M;
+    const int rows = g->P - p < WINO_M ? g->P - p : WINO_M, cols = g->Q - q < WINO_M ? g->Q - q : WINO_M;
+    const ptrdiff_t corner = ((at.sample * g->P + p) * g->Q + q) * g->K, row = (ptrdiff_t)g->Q * g->K;
+    const float *dz = b->args->dy + corner, *x = by.norm ? b->args->behind->x + corner : dz;
+    ptrdiff_t k = 0;
     if (rows == WINO_M && cols == WINO_M)
-        for (; k + VEC_LEN <= g->K; k += VEC_LEN) dy_vec(dy + k, row, g->K, m + k, b->plane_m, b->bias + k);
+        for (; k + VEC_LEN <= g->K; k += VEC_LEN) {
+            const norm n = norm_of(by, b->args->behind, k, VEC_LEN);
+            dy_vec(by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
+        }
     for (; k < g->K; k += VEC_LEN) {
         _Alignas(64) float part[WINO_M][WINO_M][VEC_LEN];
-        ptrdiff_t lanes = vec_lanes(g->K, k);
+        const ptrdiff_t lanes = vec_lanes(g->K, k);
+        const norm n = norm_of(by, b->args->behind, k, lanes);
         for (int i = 0; i < WINO_M; i++)
-            for (int j = 0; j < WINO_M; j++)
-                vec_store(part[i][j], i < rows && j < cols
-                                          ? vec_load_part(dy + i * row + (ptrdiff_t)j * g->K + k, lanes)
-                                          : vec_zero());
-        dy_vec(part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m, b->bias + k);
+            for (int j = 0; j < WINO_M; j++) {
+                const ptrdiff_t pixel = i * row + (ptrdiff_t)j * g->K + k;
+                vec y = vec_zero();
+                if (i < rows && j < cols)
+                    y = gradient(by, &n, vec_load_part(dz + pixel, lanes),
+                                 by.norm ? vec_load_part(x + pixel, lanes) : vec_zero());
+                vec_store(part[i][j], y);
+            }
+        dy_vec((kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m, b->bias + k);
     }
+}
+
+#define DY_TILE(name, norm, act_relu, pre_relu)                                \
+    static void dy_tile_##name(const backward *b, cnnbn__wino_at at, float *m) \
+    {                                                                          \
+        dy_tile_by((kind){norm, act_relu, pre_relu}, b, at, m);                \
+    }
+DY_TILE(plain, 0, 0, 0)
+DY_TILE(norm, 1, 0, 0)
+DY_TILE(norm_relu, 1, 1, 0)
+DY_TILE(relu_norm, 1, 0, 1)
+DY_TILE(relu_norm_relu, 1, 1, 1)
+
+static void choose_dy_tile(backward *b)
+{
+    const cnnbn_bn_behind *behind = b->args->behind;
+    if (!behind)
+        b->dy_tile = dy_tile_plain;
+    else if (act_is_relu(behind->pre))
+        b->dy_tile = act_is_relu(behind->in.act) ? dy_tile_relu_norm_relu : dy_tile_relu_norm;
+    else
+        b->dy_tile = act_is_relu(behind->in.act) ? dy_tile_norm_relu : dy_tile_norm;
 }
 
 static void bias_clear(const backward *b)
@@ -105,7 +178,7 @@ static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t 
                            b->plane_v);
         }
     for (ptrdiff_t t = 0; t < n; t++) {
-        dy_tile(b, wino_at(w, tile + t), b->m + (at_row + t) * w->ld_k);
+        b->dy_tile(b, wino_at(w, tile + t), b->m + (at_row + t) * w->ld_k);
         if ((in_slice + t) % BIAS_TILES == BIAS_TILES - 1) bias_flush(b);
     }
 }
@@ -190,7 +263,10 @@ static void next_dy(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
 {
     const cnnbn_conv_geom *g = b->w->g;
     ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
-    wino_rows(b->w, tile, n, b->args->dy, g->P, (ptrdiff_t)g->Q * g->K, 0, WINO_M, &fetch->read, &fetch->read_end);
+    const ptrdiff_t row = (ptrdiff_t)g->Q * g->K;
+    wino_rows(b->w, tile, n, b->args->dy, g->P, row, 0, WINO_M, &fetch->read, &fetch->read_end);
+    if (b->args->behind)
+        wino_rows(b->w, tile, n, b->args->behind->x, g->P, row, 0, WINO_M, &fetch->also, &fetch->also_end);
 }
 
 static void next_x(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
@@ -450,6 +526,7 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.u = b.m + WINO_Q * b.plane_m;
     b.stack = b.u + WINO_Q * JOIN_ROWS * TILE_COLS;
     b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
+    choose_dy_tile(&b);
     bias_clear(&b);
     if (w.join)
         by_joining(&b);

@@ -137,6 +137,16 @@ VEC_INLINE vec vec_relu(vec x)
 #endif
 }
 
+/* 1 where x > 0, else 0. */
+VEC_INLINE vec vec_is_positive(vec x)
+{
+#if defined(__AVX512F__)
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(1.0f));
+#else
+    return (vec)((vec_int)vec_set1(1.0f) & (vec_int)(x > vec_zero()));
+#endif
+}
+
 /* The first n lanes (0 <= n <= VEC_LEN), zero behind them; memory behind p[n-1] is not touched. */
 VEC_INLINE vec vec_load_part(const float *p, ptrdiff_t n)
 {

@@ -39,12 +39,23 @@ typedef enum cnnbn_init_kind {
     CNNBN_INIT_RANDOM_UNIFORM,
     CNNBN_INIT_RANDOM_NORMAL,
     CNNBN_INIT_TRUNCATED_NORMAL,
+    CNNBN_INIT_VARIANCE_SCALING, /* where it is none of glorot, he and lecun */
     CNNBN_INIT_COUNT
 } cnnbn_init_kind;
 
+/* Of variance scaling: the variance is scale over this fan, of this distribution. */
+typedef enum cnnbn_init_fan { CNNBN_FAN_IN, CNNBN_FAN_OUT, CNNBN_FAN_AVG } cnnbn_init_fan;
+typedef enum cnnbn_init_spread {
+    CNNBN_SPREAD_TRUNCATED_NORMAL,
+    CNNBN_SPREAD_UNIFORM,
+    CNNBN_SPREAD_NORMAL
+} cnnbn_init_spread;
+
 typedef struct cnnbn_init {
     cnnbn_init_kind kind;
-    double a, b; /* constant: value; uniform: minval, maxval; normal: mean, stddev */
+    double a, b; /* constant: value; uniform: minval, maxval; normal: mean, stddev; variance scaling: scale */
+    cnnbn_init_fan fan;
+    cnnbn_init_spread spread;
 } cnnbn_init;
 
 /* Keras' l1, l2, l1_l2: adds l1*sum(|w|) + l2*sum(w^2) to the loss, without a half. */

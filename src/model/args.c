@@ -229,7 +229,8 @@ int cnnbn__arg_equal(const cnnbn_arg_spec *spec, const cnnbn_arg *a, const cnnbn
                same_number((double)a->act.act.p1, (double)b->act.act.p1) &&
                same_number((double)a->act.act.p2, (double)b->act.act.p2);
     case CNNBN_ARG_INITIALIZER:
-        return a->init.kind == b->init.kind && same_number(a->init.a, b->init.a) && same_number(a->init.b, b->init.b);
+        return a->init.kind == b->init.kind && same_number(a->init.a, b->init.a) && same_number(a->init.b, b->init.b) &&
+               a->init.fan == b->init.fan && a->init.spread == b->init.spread;
     case CNNBN_ARG_REGULARIZER:
         return same_number(a->regularizer.l1, b->regularizer.l1) && same_number(a->regularizer.l2, b->regularizer.l2);
     case CNNBN_ARG_CONSTRAINT:

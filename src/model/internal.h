@@ -27,6 +27,8 @@ typedef struct cnnbn__init_word {
     double a, b; /* defaults */
 } cnnbn__init_word;
 const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind);
+/* By cnnbn_init_fan and cnnbn_init_spread, NULL-ended. */
+extern const char *const cnnbn__fan_words[], *const cnnbn__spread_words[];
 
 /* ---------------------------------------------------------------- rules.c: regularisers and constraints */
 

@@ -54,6 +54,17 @@ int cnnbn__layer_as_activation(const cnnbn_layer *layer, cnnbn_activation *out)
     return 0;
 }
 
+/* In between, Keras' text and its computation say different things. */
+static cnnbn_status relu_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
+{
+    (void)n_in;
+    double max = cnnbn__arg_float(layer, "max_value"), threshold = cnnbn__arg_float(layer, "threshold");
+    *out = *in;
+    if (threshold <= max) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_MODEL, "argument threshold = %g: greater than max_value = %g; expected at most that",
+                       threshold, max);
+}
+
 static int layer_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
                        const cnnbn_shape *in_shapes, cnnbn_shape out_shape)
 {
@@ -95,7 +106,7 @@ static int softmax_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, c
 
 const cnnbn_layer_type cnnbn__layer_activation = {"Activation",      "activation", activation_args, 1, 1, 1,
                                                   cnnbn__same_shape, NULL,         activation_lower};
-const cnnbn_layer_type cnnbn__layer_relu = {"ReLU", "re_lu", relu_args, 3, 1, 1, cnnbn__same_shape, NULL, layer_lower};
+const cnnbn_layer_type cnnbn__layer_relu = {"ReLU", "re_lu", relu_args, 3, 1, 1, relu_shape, NULL, layer_lower};
 const cnnbn_layer_type cnnbn__layer_leaky_relu = {"LeakyReLU", "leaky_re_lu",     leaky_args, 1,          1,
                                                   1,           cnnbn__same_shape, NULL,       layer_lower};
 const cnnbn_layer_type cnnbn__layer_elu = {"ELU", "elu", elu_args, 1, 1, 1, cnnbn__same_shape, NULL, layer_lower};

@@ -119,7 +119,10 @@ static cnnbn_status read_layer(const cnnbn__node *node, cnnbn_arg_act *out, int 
     *out = (cnnbn_arg_act){0, {CNNBN_ACT_LINEAR, 0, 0, 0}};
     if (!cnnbn__layer_as_activation(&layer, &out->act)) return CNNBN_OK;
     *found = 1;
+    const cnnbn_shape any = {1, {1}};
+    cnnbn_shape same;
     cnnbn_status status = cnnbn__read_layer_args(&layer, cnnbn__node_get(node, "config"), skip);
+    if (status == CNNBN_OK) status = layer.type->shape(&layer, 1, &any, &same); /* arguments that do not go together */
     if (status != CNNBN_OK) return cnnbn_error_context(status, "%s", layer.type->name);
     (void)cnnbn__layer_as_activation(&layer, &out->act);
     return CNNBN_OK;
@@ -158,7 +161,10 @@ static const cnnbn__init_word init_words[CNNBN_INIT_COUNT] = {
     [CNNBN_INIT_RANDOM_UNIFORM] = {"random_uniform", "RandomUniform", "minval", "maxval", -0.05, 0.05},
     [CNNBN_INIT_RANDOM_NORMAL] = {"random_normal", "RandomNormal", "mean", "stddev", 0, 0.05},
     [CNNBN_INIT_TRUNCATED_NORMAL] = {"truncated_normal", "TruncatedNormal", "mean", "stddev", 0, 0.05},
+    [CNNBN_INIT_VARIANCE_SCALING] = {"variance_scaling", "VarianceScaling", "scale", NULL, 1, 0},
 };
+const char *const cnnbn__fan_words[] = {"fan_in", "fan_out", "fan_avg", NULL};
+const char *const cnnbn__spread_words[] = {"truncated_normal", "uniform", "untruncated_normal", NULL};
 
 const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind)
 {
@@ -172,48 +178,74 @@ static int init_find(const char *name)
     return -1;
 }
 
-/* VarianceScaling is the family that glorot, he and lecun are members of (Keras' own definitions). */
-static int scaling_kind(const cnnbn__node *config)
+/* VarianceScaling is the family that glorot, he and lecun are members of (Keras' own definitions): they go by their names. */
+static void name_member(cnnbn_init *init)
 {
     static const struct {
         double scale;
-        const char *mode, *distribution;
+        cnnbn_init_fan fan;
+        cnnbn_init_spread spread;
         cnnbn_init_kind kind;
     } members[] = {
-        {1, "fan_avg", "uniform", CNNBN_INIT_GLOROT_UNIFORM},
-        {1, "fan_avg", "truncated_normal", CNNBN_INIT_GLOROT_NORMAL},
-        {2, "fan_in", "uniform", CNNBN_INIT_HE_UNIFORM},
-        {2, "fan_in", "truncated_normal", CNNBN_INIT_HE_NORMAL},
-        {1, "fan_in", "uniform", CNNBN_INIT_LECUN_UNIFORM},
-        {1, "fan_in", "truncated_normal", CNNBN_INIT_LECUN_NORMAL},
+        {1, CNNBN_FAN_AVG, CNNBN_SPREAD_UNIFORM, CNNBN_INIT_GLOROT_UNIFORM},
+        {1, CNNBN_FAN_AVG, CNNBN_SPREAD_TRUNCATED_NORMAL, CNNBN_INIT_GLOROT_NORMAL},
+        {2, CNNBN_FAN_IN, CNNBN_SPREAD_UNIFORM, CNNBN_INIT_HE_UNIFORM},
+        {2, CNNBN_FAN_IN, CNNBN_SPREAD_TRUNCATED_NORMAL, CNNBN_INIT_HE_NORMAL},
+        {1, CNNBN_FAN_IN, CNNBN_SPREAD_UNIFORM, CNNBN_INIT_LECUN_UNIFORM},
+        {1, CNNBN_FAN_IN, CNNBN_SPREAD_TRUNCATED_NORMAL, CNNBN_INIT_LECUN_NORMAL},
     };
-    const cnnbn__node *mode = cnnbn__node_get(config, "mode"), *shape = cnnbn__node_get(config, "distribution");
-    double scale = 1;
-    const cnnbn__node *scale_node = cnnbn__node_get(config, "scale");
-    if (scale_node && !cnnbn__node_to_float(scale_node, &scale)) return -1;
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
-        int same_mode = mode ? cnnbn__node_is(mode, members[i].mode) : strcmp(members[i].mode, "fan_in") == 0;
-        int same_shape = shape ? cnnbn__node_is(shape, members[i].distribution) ||
-                                     (cnnbn__node_is(shape, "normal") && members[i].distribution[0] == 't')
-                               : members[i].distribution[0] == 't';
-        if (same_mode && same_shape && fabs(scale - members[i].scale) < 1e-12) return (int)members[i].kind;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (init->fan == members[i].fan && init->spread == members[i].spread &&
+            fabs(init->a - members[i].scale) < 1e-12) {
+            *init = (cnnbn_init){.kind = members[i].kind};
+            return;
+        }
+}
+
+static cnnbn_status scaling_word(const cnnbn__node *node, const char *const *words, int *out)
+{
+    char shown[CNNBN__SHOW_MAX];
+    /* Keras 2 may say normal for the truncated one. */
+    for (*out = 0; words[*out]; ++*out)
+        if (cnnbn__node_is(node, words[*out]) || (cnnbn__node_is(node, "normal") && words[*out][0] == 't'))
+            return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_MODEL, "initialiser VarianceScaling: %s = %s, expected %s, %s or %s", node->key,
+                       cnnbn__node_show(node, shown, sizeof shown), words[0], words[1], words[2]);
+}
+
+static cnnbn_status scaling_args(const cnnbn__node *config, cnnbn_init *out)
+{
+    const cnnbn__node *fan = cnnbn__node_get(config, "mode"), *spread = cnnbn__node_get(config, "distribution");
+    int k;
+    if (!(out->a > 0))
+        return cnnbn_error(CNNBN_ERR_MODEL, "initialiser VarianceScaling: scale %g, expected more than zero", out->a);
+    if (fan) {
+        CNNBN_TRY(scaling_word(fan, cnnbn__fan_words, &k));
+        out->fan = (cnnbn_init_fan)k;
     }
-    return -1;
+    if (spread) {
+        CNNBN_TRY(scaling_word(spread, cnnbn__spread_words, &k));
+        out->spread = (cnnbn_init_spread)k;
+    }
+    name_member(out);
+    return CNNBN_OK;
 }
 
 /* A seed of its own means nothing here: weights come from --seed and their names. Keras 3.15 writes input_axes and
  * output_axes, null unless the fans are to be counted in another way. */
-static int inert_init_key(const cnnbn__node *member)
+static int inert_init_key(const cnnbn__node *member, const cnnbn_init *init)
 {
     if (strcmp(member->key, "seed") == 0 || strcmp(member->key, "dtype") == 0) return 1;
+    if (init->kind == CNNBN_INIT_VARIANCE_SCALING && /* read by scaling_args */
+        (strcmp(member->key, "mode") == 0 || strcmp(member->key, "distribution") == 0))
+        return 1;
     return (strcmp(member->key, "input_axes") == 0 || strcmp(member->key, "output_axes") == 0) &&
            cnnbn__node_is_null(member);
 }
 
 static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word *word, cnnbn_init *out)
 {
-    if (!config || config->kind != CNNBN__MAP) return CNNBN_OK;
-    for (const cnnbn__node *n = config->first; n; n = n->next) {
+    for (const cnnbn__node *n = config && config->kind == CNNBN__MAP ? config->first : NULL; n; n = n->next) {
         double *value = word->arg_a && strcmp(n->key, word->arg_a) == 0   ? &out->a
                         : word->arg_b && strcmp(n->key, word->arg_b) == 0 ? &out->b
                                                                           : NULL;
@@ -222,7 +254,7 @@ static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word 
             if (!cnnbn__node_to_float(n, value) || isinf(*value))
                 return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s: %s = %s, a number is expected", word->class_name,
                                    n->key, cnnbn__node_show(n, shown, sizeof shown));
-        } else if (!inert_init_key(n)) {
+        } else if (!inert_init_key(n, out)) {
             return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s has no argument %.60s", word->class_name, n->key);
         }
     }
@@ -231,7 +263,7 @@ static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word 
                            out->b);
     if (word->arg_b && strcmp(word->arg_b, "stddev") == 0 && out->b < 0)
         return cnnbn_error(CNNBN_ERR_MODEL, "initialiser %s: stddev %g is below zero", word->class_name, out->b);
-    return CNNBN_OK;
+    return out->kind == CNNBN_INIT_VARIANCE_SCALING ? scaling_args(config, out) : CNNBN_OK;
 }
 
 cnnbn_status cnnbn__initializer_read(const cnnbn__node *node, cnnbn_init *out)
@@ -243,14 +275,10 @@ cnnbn_status cnnbn__initializer_read(const cnnbn__node *node, cnnbn_init *out)
         kind = init_find(node->text);
     } else if (class_name && class_name->kind == CNNBN__SCALAR) {
         kind = init_find(class_name->text);
-        if (strcmp(class_name->text, "VarianceScaling") == 0) {
-            kind = scaling_kind(config);
-            config = NULL;
-        }
     }
     if (kind >= 0) {
         const cnnbn__init_word *word = &init_words[kind];
-        *out = (cnnbn_init){(cnnbn_init_kind)kind, word->a, word->b};
+        *out = (cnnbn_init){.kind = (cnnbn_init_kind)kind, .a = word->a, .b = word->b};
         return init_args(config, word, out);
     }
     for (int k = 0; k < CNNBN_INIT_COUNT; k++) {

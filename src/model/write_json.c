@@ -41,6 +41,12 @@ static void write_init(cnnbn__text *text, const cnnbn_init *init, int keras)
         key(text, w->arg_b, keras, &first);
         cnnbn__text_add_number(text, init->b);
     }
+    if (init->kind == CNNBN_INIT_VARIANCE_SCALING) {
+        key(text, "mode", keras, &first);
+        word(text, cnnbn__fan_words[init->fan], keras);
+        key(text, "distribution", keras, &first);
+        word(text, cnnbn__spread_words[init->spread], keras);
+    }
     cnnbn__text_add(text, "}}");
 }
 

@@ -182,30 +182,29 @@ static double truncated_normal(uint64_t key, uint64_t i)
 static void init_scaled(float *w, const cnnbn_param *p, uint64_t key)
 {
     const double cut = 0.87962566103423978;
-    double fan_in = p->fan_in > 0 ? p->fan_in : 1, fan_out = p->fan_out > 0 ? p->fan_out : 1;
-    double scale = 1, fan = fan_in;
-    int uniform = 1;
-    switch (p->init.kind) {
+    cnnbn_init how = p->init;
+    switch (how.kind) {
     case CNNBN_INIT_GLOROT_NORMAL:
-        uniform = 0; /* fall through */
     case CNNBN_INIT_GLOROT_UNIFORM:
-        fan = (fan_in + fan_out) / 2;
+        how.fan = CNNBN_FAN_AVG;
         break;
     case CNNBN_INIT_HE_NORMAL:
-        uniform = 0; /* fall through */
     case CNNBN_INIT_HE_UNIFORM:
-        scale = 2;
-        break;
-    case CNNBN_INIT_LECUN_NORMAL:
-        uniform = 0;
+        how.a = 2;
         break;
     default:
         break;
     }
-    double limit = sqrt(3 * scale / fan), stddev = sqrt(scale / fan) / cut;
+    if (how.kind == CNNBN_INIT_GLOROT_UNIFORM || how.kind == CNNBN_INIT_HE_UNIFORM ||
+        how.kind == CNNBN_INIT_LECUN_UNIFORM)
+        how.spread = CNNBN_SPREAD_UNIFORM;
+    double fan_in = p->fan_in > 0 ? p->fan_in : 1, fan_out = p->fan_out > 0 ? p->fan_out : 1;
+    double fan = how.fan == CNNBN_FAN_IN ? fan_in : how.fan == CNNBN_FAN_OUT ? fan_out : (fan_in + fan_out) / 2;
+    double scale = how.a > 0 ? how.a : 1, limit = sqrt(3 * scale / fan), stddev = sqrt(scale / fan);
     for (size_t i = 0; i < p->count; i++)
-        w[i] =
-            (float)(uniform ? limit * (2 * (double)cnnbn_rng_uniform(key, i) - 1) : stddev * truncated_normal(key, i));
+        w[i] = (float)(how.spread == CNNBN_SPREAD_UNIFORM  ? limit * (2 * (double)cnnbn_rng_uniform(key, i) - 1)
+                       : how.spread == CNNBN_SPREAD_NORMAL ? stddev * cnnbn_rng_normal(key, i)
+                                                           : stddev / cut * truncated_normal(key, i));
 }
 
 static void init_param(float *w, const cnnbn_param *p, uint64_t key)

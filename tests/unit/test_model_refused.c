@@ -43,6 +43,13 @@ static void arguments(void **state)
     layers_refused(
         "- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: {class_name: RandomNormal, config: {stddev: -1}}}",
         "stddev -1 is below zero");
+#define SCALED(config) "- Dense: {units: 2, kernel_initializer: {class_name: VarianceScaling, config: {" config "}}}"
+    layers_refused(SCALED("mode: fan_max"),
+                   "initialiser VarianceScaling: mode = fan_max, expected fan_in, fan_out or fan_avg");
+    layers_refused(SCALED("distribution: cauchy"), "distribution = cauchy, expected truncated_normal, uniform or");
+    layers_refused(SCALED("scale: 0"), "initialiser VarianceScaling: scale 0, expected more than zero");
+    layers_refused(SCALED("colour: 1"), "initialiser VarianceScaling has no argument colour");
+#undef SCALED
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, data_format: channels_first}",
                    "argument data_format = channels_first is not supported");
     layers_refused("- MaxPooling2D: {kernel_regularizer: l2}", "see --weight-decay");
@@ -50,6 +57,10 @@ static void arguments(void **state)
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, groups: 3}",
                    "groups = 3 must divide the input's 4 channels");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, strides: 2, dilation_rate: 2}", "one of them is 1");
+    layers_refused("- ReLU: {max_value: 0.2, threshold: 0.5}",
+                   "layer re_lu (ReLU): argument threshold = 0.5: greater than max_value = 0.2; expected at most that");
+    layers_refused("- Dense: {units: 1, activation: {class_name: ReLU, config: {max_value: 1, threshold: 2}}}",
+                   "argument activation: ReLU: argument threshold = 2: greater than max_value = 1");
     layers_refused("- LeakyReLU: {alpha: 0.1, negative_slope: 0.1}", "argument negative_slope is there twice");
     layers_refused("- Dropout: {rate: 1.5}", "argument rate = 1.5: expected 0 to 1");
     layers_refused("- Dropout: {rate: .nan}", "argument rate = .nan: expected a number");

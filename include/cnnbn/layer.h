@@ -1,6 +1,6 @@
-/* How a layer of Keras' vocabulary is described: one file a layer (or family) in src/model, one line in layer_table.c.
- * The file holds the arguments with Keras' names and defaults, the shape rule, the weights in Keras' order, and the
- * lowering: which operations compute the layer. The operations are the builder's (nn implements it); backward passes
+/* How a layer of Keras' vocabulary is described: one file a layer (or family) in src/model, one line in
+ * layer_types.h there. The file holds the arguments with Keras' names and defaults, the shape rule, the weights in Keras' order,
+ * and the lowering: which operations compute the layer. The operations are the builder's (nn implements it); backward passes
  * follow from them, so a layer built of present operations needs nothing else anywhere.
  */
 #ifndef CNNBN_LAYER_H

@@ -235,6 +235,7 @@ static void init_param(float *w, const cnnbn_param *p, uint64_t key)
 void cnnbn_net_init(cnnbn_net *net, uint64_t seed)
 {
     const cnnbn_model *model = net->model;
+#pragma omp parallel for schedule(dynamic) num_threads(net->n_threads)
     for (int i = 0; i < model->n_params; i++) {
         const cnnbn_param *p = &model->params[i];
         /* The layer's place stands for its name: renaming a layer does not change a run. */

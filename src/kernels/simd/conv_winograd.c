@@ -36,6 +36,12 @@ static ptrdiff_t clamp(ptrdiff_t x, ptrdiff_t least, ptrdiff_t most)
     return x < least ? least : x > most ? most : x;
 }
 
+/* Whether U is too large to be still in a cache when it is read. */
+static int is_far(const cnnbn_conv_geom *g)
+{
+    return WINO_Q * (ptrdiff_t)g->C * g->K > LARGE_WEIGHTS;
+}
+
 void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
 {
     const cnnbn_conv_geom *g = &plan->geom;
@@ -53,7 +59,7 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     /* Blocks change no bits: every sum over channels or tiles runs on from block to block. */
     ptrdiff_t tile = WINO_Q * (w->ld_c + w->ld_k), all = (ptrdiff_t)plan->max_n * w->tiles;
     ptrdiff_t slice = (ptrdiff_t)plan->max_slice * w->tiles;
-    ptrdiff_t least = WINO_Q * (ptrdiff_t)g->C * g->K > LARGE_WEIGHTS ? TILES_LARGE : TILES_MIN;
+    ptrdiff_t least = is_far(g) ? TILES_LARGE : TILES_MIN;
     if (all < 1) all = 1;
     w->fwd_block = clamp(clamp(FWD_FLOATS / tile, least, TILES_MAX), 1, all);
     w->join = slice <= JOIN_TILES && slice * tile <= JOIN_FLOATS;
@@ -81,15 +87,15 @@ void winograd_plan(cnnbn_conv_plan *plan)
 
 /* ---------------------------------------------------------------- weights */
 
-/* G g G^T; the nine taps are `tap` floats apart. */
-VEC_INLINE void weights_vec(const float *w, ptrdiff_t tap, ptrdiff_t lanes, float *u, ptrdiff_t plane)
+/* G g G^T of a vector of the nine taps. */
+VEC_INLINE void weights_vec(const int far, const vec tap[9], float *u, ptrdiff_t plane)
 {
     vec t[WINO_A][3];
     VEC_UNROLL
     for (int j = 0; j < 3; j++) {
         vec g[3], b[WINO_A];
         VEC_UNROLL
-        for (int i = 0; i < 3; i++) g[i] = vec_load_part(w + (i * 3 + j) * tap, lanes);
+        for (int i = 0; i < 3; i++) g[i] = tap[i * 3 + j];
         wino_g(g, b);
         VEC_UNROLL
         for (int i = 0; i < WINO_A; i++) t[i][j] = b[i];
@@ -99,7 +105,7 @@ VEC_INLINE void weights_vec(const float *w, ptrdiff_t tap, ptrdiff_t lanes, floa
         vec b[WINO_A];
         wino_g(t[i], b);
         VEC_UNROLL
-        for (int j = 0; j < WINO_A; j++) vec_store(u + (i * WINO_A + j) * plane, b[j]);
+        for (int j = 0; j < WINO_A; j++) (far ? vec_stream : vec_store)(u + (i * WINO_A + j) * plane, b[j]);
     }
 }
 
@@ -110,43 +116,75 @@ static ptrdiff_t panel_at(ptrdiff_t n_rows, ptrdiff_t cols, ptrdiff_t row, ptrdi
     return start * n_rows + row * width + (col - start);
 }
 
+/* Rows [begin, end) of U. */
+VEC_INLINE void forms(const int far, const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t C = wino->g->C, K = wino->g->K;
+    for (ptrdiff_t panel = 0; panel < K; panel += TILE_COLS) /* panels outside: each position is written in a row */
+        for (ptrdiff_t c = begin; c < end; c++)
+            for (ptrdiff_t k = panel; k < K && k < panel + TILE_COLS; k += VEC_LEN) {
+                vec tap[9];
+                VEC_UNROLL
+                for (ptrdiff_t i = 0; i < 9; i++) tap[i] = vec_load_part(w + (i * C + c) * K + k, vec_lanes(K, k));
+                weights_vec(far, tap, u + panel_at(C, wino->cols_k, c, k), wino->plane_u);
+            }
+}
+
 void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const float *bias, float *prepared, int part,
                           int n_parts)
 {
     cnnbn__wino wino;
     wino_of(plan, &wino);
-    ptrdiff_t C = plan->geom.C, K = plan->geom.K;
-    const ptrdiff_t begin = cnnbn_part_begin(plan->geom.C, n_parts, part);
+    const ptrdiff_t K = plan->geom.K, begin = cnnbn_part_begin(plan->geom.C, n_parts, part);
     const ptrdiff_t end = cnnbn_part_begin(plan->geom.C, n_parts, part + 1);
-    for (ptrdiff_t panel = 0; panel < K; panel += TILE_COLS) /* panels outside: each position is written in a row */
-        for (ptrdiff_t c = begin; c < end; c++)
-            for (ptrdiff_t k = panel; k < K && k < panel + TILE_COLS; k += VEC_LEN)
-                weights_vec(w + c * K + k, C * K, vec_lanes(K, k), prepared + panel_at(C, wino.cols_k, c, k),
-                            wino.plane_u);
+    if (is_far(&plan->geom)) {
+        forms(1, &wino, w, prepared, begin, end);
+        vec_stream_end();
+    } else {
+        forms(0, &wino, w, prepared, begin, end);
+    }
     if (part != 0) return;
     float *padded = prepared + WINO_Q * wino.plane_u;
     for (ptrdiff_t k = 0; k < wino.cols_k; k++) padded[k] = bias && k < K ? bias[k] : 0.0f;
 }
 
+/* Rows of U^T, in blocks of VEC_LEN. */
+VEC_INLINE void turned_forms(const int far, const cnnbn__wino *wino, const float *w, float *ut, ptrdiff_t begin,
+                             ptrdiff_t end)
+{
+    const ptrdiff_t C = wino->g->C, K = wino->g->K;
+    for (ptrdiff_t c = 0; c < C; c += VEC_LEN)
+        for (ptrdiff_t k = begin * VEC_LEN; k < K && k < end * VEC_LEN; k += VEC_LEN) {
+            const ptrdiff_t n_k = vec_lanes(K, k), n_c = vec_lanes(C, c);
+            vec turned[9][VEC_LEN]; /* [tap][k], vectors of c */
+            for (ptrdiff_t i = 0; i < 9; i++) {
+                vec square[VEC_LEN];
+                for (ptrdiff_t j = 0; j < VEC_LEN; j++)
+                    square[j] = j < n_c ? vec_load_part(w + (i * C + c + j) * K + k, n_k) : vec_zero();
+                vec_transpose(square);
+                for (ptrdiff_t j = 0; j < VEC_LEN; j++) turned[i][j] = square[j];
+            }
+            for (ptrdiff_t j = 0; j < n_k; j++) {
+                vec tap[9];
+                VEC_UNROLL
+                for (ptrdiff_t i = 0; i < 9; i++) tap[i] = turned[i][j];
+                weights_vec(far, tap, ut + panel_at(K, wino->cols_c, k + j, c), wino->plane_ut);
+            }
+        }
+}
+
 void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *prepared, int part, int n_parts)
 {
-    _Alignas(64) float turned[9][VEC_LEN][VEC_LEN]; /* [tap][k][c] */
     cnnbn__wino wino;
     wino_of(plan, &wino);
-    ptrdiff_t C = plan->geom.C, K = plan->geom.K;
     const int blocks = (int)(wino.cols_k / VEC_LEN), begin = cnnbn_part_begin(blocks, n_parts, part);
     const int end = cnnbn_part_begin(blocks, n_parts, part + 1);
-    for (ptrdiff_t c = 0; c < C; c += VEC_LEN)
-        for (int block = begin; block < end; block++) {
-            ptrdiff_t k = (ptrdiff_t)block * VEC_LEN, n_k = vec_lanes(K, k), n_c = vec_lanes(C, c);
-            if (n_c < VEC_LEN) memset(turned, 0, sizeof turned);
-            for (ptrdiff_t tap = 0; tap < 9; tap++)
-                for (ptrdiff_t i = 0; i < n_c; i++)
-                    for (ptrdiff_t j = 0; j < n_k; j++) turned[tap][j][i] = w[(tap * C + c + i) * K + k + j];
-            for (ptrdiff_t j = 0; j < n_k; j++)
-                weights_vec(turned[0][j], VEC_LEN * VEC_LEN, VEC_LEN, prepared + panel_at(K, wino.cols_c, k + j, c),
-                            wino.plane_ut);
-        }
+    if (is_far(&plan->geom)) {
+        turned_forms(1, &wino, w, prepared, begin, end);
+        vec_stream_end();
+    } else {
+        turned_forms(0, &wino, w, prepared, begin, end);
+    }
 }
 
 /* ---------------------------------------------------------------- input */

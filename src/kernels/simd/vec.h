@@ -147,6 +147,49 @@ VEC_INLINE vec vec_is_positive(vec x)
 #endif
 }
 
+/* Past the caches, for what will not be read before it has left them; p on a vector's boundary. vec_stream_end: before another
+ * thread reads it. */
+VEC_INLINE void vec_stream(float *p, vec x)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, x);
+#elif defined(__AVX2__) && defined(__FMA__)
+    _mm256_stream_ps(p, x);
+#elif defined(__x86_64__)
+    _mm_stream_ps(p, x);
+#else
+    vec_store(p, x);
+#endif
+}
+
+VEC_INLINE void vec_stream_end(void)
+{
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
+/* The rows of a square become its columns: blocks of half the side change places, then blocks within them. */
+VEC_INLINE void vec_transpose(vec row[VEC_LEN])
+{
+    VEC_UNROLL
+    for (int half = VEC_LEN / 2; half > 0; half /= 2) {
+        vec_int low, high;
+        VEC_UNROLL
+        for (int i = 0; i < VEC_LEN; i++) {
+            low[i] = i & half ? VEC_LEN + i - half : i;
+            high[i] = i & half ? VEC_LEN + i : i + half;
+        }
+        VEC_UNROLL
+        for (int i = 0; i < VEC_LEN; i++) {
+            if (i & half) continue;
+            vec a = row[i], b = row[i + half];
+            row[i] = __builtin_shuffle(a, b, low);
+            row[i + half] = __builtin_shuffle(a, b, high);
+        }
+    }
+}
+
 /* The first n lanes (0 <= n <= VEC_LEN), zero behind them; memory behind p[n-1] is not touched. */
 VEC_INLINE vec vec_load_part(const float *p, ptrdiff_t n)
 {

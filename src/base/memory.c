@@ -7,15 +7,35 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "cnnbn/log.h"
+
 /* Huge pages pay from a few megabytes on: a fresh 19 MB block costs 8.6 ms of page faults with 4 KB pages. */
 static const size_t huge_page = (size_t)2 << 20;
 static const size_t huge_from = (size_t)4 << 20;
 
+/* From here on a block is held against what there is: the kernel promises more than it has, and kills when it is touched. */
+static const size_t checked_from = (size_t)256 << 20;
+
 static atomic_size_t n_allocs;
+
+static cnnbn_status check_left(size_t bytes, const char *what)
+{
+    const double giga = 1e9;
+    cnnbn_memory_left left = cnnbn_get_memory_left();
+    if (bytes > left.limit_bytes)
+        return cnnbn_error(CNNBN_ERR_MEMORY,
+                           "no memory: %.1f GB wanted for %s; the limit of this host or job is %.1f GB",
+                           (double)bytes / giga, what, (double)left.limit_bytes / giga);
+    if (bytes > left.available_bytes)
+        cnnbn_warn("%.1f GB wanted for %s, %.1f GB are available: the kernel may end this process",
+                   (double)bytes / giga, what, (double)left.available_bytes / giga);
+    return CNNBN_OK;
+}
 
 cnnbn_status cnnbn_alloc(size_t bytes, const char *what, void **out)
 {
     *out = NULL;
+    if (bytes >= checked_from) CNNBN_TRY(check_left(bytes, what));
     size_t align = bytes >= huge_from ? huge_page : (size_t)CNNBN_ALIGN;
     size_t wanted = bytes ? bytes : 1;
     void *block = NULL;

@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include "cnnbn/status.h"
 
-/* First call of main: the program's name for messages and --version, argp's exit code 1 for wrong usage. */
+/* First call of main: the program's name for messages and --version, argp's exit code 1 for wrong usage; standard descriptors
+ * that are closed and a file size limit (ulimit -f) lead to errors of writing, not into other files or to the end. */
 void cli_start(const char *program);
 
 /* Whether this process is the one that prints: rank 0, or no launcher. */
@@ -25,6 +26,11 @@ int cli_finish(cnnbn_status status);
 
 /* Ends the program by cli_finish when status is a failure; for option parsers and for what comes before MPI_Init. */
 void cli_check(cnnbn_status status);
+
+/* What was printed has arrived, or else CNNBN_ERR_IO (a full disk behind stdout); an earlier failure stays. The second is for the
+ * end of main: code 0 becomes that failure's. */
+cnnbn_status cli_flush_output(cnnbn_status status) CNNBN_MUST_CHECK;
+int cli_finish_output(int code);
 
 /* For programs of many ranks, before cli_parse: a rank that fails before MPI has started calls parting(status), which tells the
  * other ranks (cli_part_by_mpi of cli_ranks.h), and then ends. Without it the others would wait in MPI_Init, or the job would

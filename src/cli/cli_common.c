@@ -23,8 +23,18 @@ static void print_version(FILE *stream, struct argp_state *state)
     (void)fprintf(stream, "%s %s\n", program_name, CNNBN_VERSION);
 }
 
+/* A file that is opened while descriptor 1 is closed becomes 1, and what is printed goes into it: a dataset, a checkpoint. So the
+ * three are taken, by /dev/null opened the other way round: reading or printing fails as it does without them. */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 void cli_start(const char *program)
 {
+    hold_standard_descriptors();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails with EFBIG: a message, and no half file */
     program_name = program;
     argp_err_exit_status = cnnbn_status_exit_code(CNNBN_ERR_USAGE);
     argp_program_version_hook = print_version;
@@ -125,6 +135,19 @@ int cli_finish(cnnbn_status status)
         (void)fprintf(stderr, "%s: %s\n", program_name, *message ? message : cnnbn_status_text(status));
     }
     return cnnbn_status_exit_code(status);
+}
+
+cnnbn_status cli_flush_output(cnnbn_status status)
+{
+    errno = 0;
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || status != CNNBN_OK) return status;
+    return cnnbn_error(CNNBN_ERR_IO, "the output cannot be written%s%s", errno ? ": " : "",
+                       errno ? strerror(errno) : "");
+}
+
+int cli_finish_output(int code)
+{
+    return code == 0 ? cli_finish(cli_flush_output(CNNBN_OK)) : code;
 }
 
 void cli_check(cnnbn_status status)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_names.h"
 #include "cnnbn/dataset.h"
 #include "cnnbn/image.h"
 #include "cnnbn/import.h"
@@ -271,6 +272,11 @@ static int import_idx(int argc, char **argv)
     request r = blank;
     r.needs_idx = 1;
     parse_options(&r, own, NULL, "Makes a dataset of IDX files, gzipped or not.", argc, argv);
+    const cli_named_file written = {"--output", r.options.out}, read[] = {{"--train-images", r.idx.train_images},
+                                                                          {"--train-labels", r.idx.train_labels},
+                                                                          {"--test-images", r.idx.test_images},
+                                                                          {"--test-labels", r.idx.test_labels}};
+    cli_check(cli_files_apart(&written, 1, read, sizeof read / sizeof *read));
     begin(&r, "importing");
     return finish(&r, cnnbn_import_idx(&r.idx, &r.options));
 }

@@ -64,5 +64,5 @@ int main(int argc, char **argv)
     char title[64];
     (void)snprintf(title, sizeof title, "cnnbn-bench %s", c.command->name);
     argv[c.next] = title;
-    return c.command->run(argc - c.next, argv + c.next);
+    return cli_finish_output(c.command->run(argc - c.next, argv + c.next));
 }

@@ -43,7 +43,7 @@ static command commands[] = {{"import", data_import, "cnnbn-data import"},
 int main(int argc, char **argv)
 {
     cli_start("cnnbn-data");
-    return run_command(
+    int code = run_command(
         commands, "import, info or split",
         "Makes datasets for cnnbn-train out of files that others publish, looks into them, cuts them down.\v"
         "Commands:\n"
@@ -58,4 +58,5 @@ int main(int argc, char **argv)
         "Exit codes: 0 done; 1 wrong usage; 2 bad data or option value; 3 a file cannot be opened, read or written; "
         "75 interrupted.",
         argc, argv);
+    return cli_finish_output(code);
 }

@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "cli_files.h"
+#include "cli_names.h"
 #include "cli_ranks.h"
 #include "cnnbn/cpu.h"
 #include "cnnbn/log.h"
@@ -72,7 +73,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     int word = 0;
     switch (key) {
     case OPT_DATA:
-        s->data = arg;
+        s->data = cli_file_name("--data", arg);
         break;
     case OPT_X_TRAIN:
         s->paths.x_train = arg;
@@ -114,11 +115,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         s->confusion = 1;
         break;
     case OPT_CSV:
-        s->csv = arg;
+        s->csv = cli_file_name("--csv", arg);
         break;
     case ARGP_KEY_ARG:
         if (s->checkpoint) argp_error(state, "too many arguments: '%s'", arg);
-        s->checkpoint = arg;
+        s->checkpoint = cli_file_name("CHECKPOINT", arg);
         break;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "a checkpoint is needed");
@@ -157,8 +158,7 @@ static cnnbn_status tell(const settings *s, eval_report *report)
     for (int k = 0; k < K; k++) report->names[k] = class_name(report, k);
     eval_print(report, s->confusion);
     cnnbn_status status = s->csv ? write_csv(report, s->csv) : CNNBN_OK;
-    if (fflush(stdout) != 0 && status == CNNBN_OK)
-        status = cnnbn_error(CNNBN_ERR_IO, "the output cannot be written: %s", strerror(errno));
+    status = cli_flush_output(status);
     cnnbn_free(memory);
     return status;
 }
@@ -226,6 +226,8 @@ int main(int argc, char **argv)
     settings s = {.split = CNNBN_TEST};
     cli_parse(&argp, 0, argc, argv, &s);
     if (!s.data) s.data = cli_bundled_data();
+    const cli_named_file csv = {"--csv", s.csv}, read[] = {{"CHECKPOINT", s.checkpoint}, {"--data", s.data}};
+    cli_check(cli_files_apart(&csv, 1, read, 2));
     cnnbn_comm *comm;
     cli_check(cnnbn_comm_init(&argc, &argv, &comm));
     int code = cli_finish(run(comm, &s));

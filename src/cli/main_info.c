@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_names.h"
 #include "cnnbn/memory.h"
 #include "main_info.h"
 
@@ -94,7 +95,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_EXPORT:
         set_task(s, state, TASK_EXPORT);
-        s->export_path = arg;
+        s->export_path = cli_file_name("--export-weights", arg);
         break;
     case OPT_EMA:
         s->use_ema = 1;
@@ -319,7 +320,9 @@ static int run(const settings *s)
     case TASK_DIGEST:
         return print_digests(s);
     case TASK_EXPORT:
-        status = export_weights(s->files[0], s->export_path, s->use_ema);
+        status = cli_files_apart(&(cli_named_file){"--export-weights", s->export_path}, 1,
+                                 &(cli_named_file){"FILE", s->files[0]}, 1);
+        if (status == CNNBN_OK) status = export_weights(s->files[0], s->export_path, s->use_ema);
         break;
     case TASK_MODELS:
         status = info_list_models(&s->wish);
@@ -354,8 +357,5 @@ int main(int argc, char **argv)
     cli_start("cnnbn-info");
     settings s = {.wish = {{3, {28, 28, 1}}, MODEL_CLASSES, CNNBN_NORM_OWN}};
     cli_parse(&argp, 0, argc, argv, &s);
-    int code = run(&s);
-    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        code = cli_finish(cnnbn_error(CNNBN_ERR_IO, "the output cannot be written"));
-    return code;
+    return cli_finish_output(run(&s));
 }

@@ -371,9 +371,7 @@ static cnnbn_status run(settings *s)
     }
     if (images.room) flush_images(&images, s); /* what was read before a failure too */
     batch_close(&images);
-    if (status == CNNBN_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = cnnbn_error(CNNBN_ERR_IO, "the output cannot be written");
-    return status;
+    return cli_flush_output(status);
 }
 
 int main(int argc, char **argv)

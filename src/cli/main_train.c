@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli_ranks.h"
+#include "cnnbn/log.h"
 #include "train_options.h"
 
 static const struct argp_child topics[] = {
@@ -54,7 +55,10 @@ int main(int argc, char **argv)
     cnnbn_comm *comm;
     cli_check(cnnbn_comm_init(&argc, &argv, &comm));
     cnnbn_status status = cnnbn_train_run(comm, &s.opt);
-    int code = cli_finish(status);
+    int code = cli_finish(s.opt.dry_run ? cli_flush_output(status) : status);
+    /* The run's product are its files: they count. */
+    if (status == CNNBN_OK && code == 0 && cli_flush_output(CNNBN_OK) != CNNBN_OK)
+        cnnbn_warn("%s", cnnbn_error_message());
     cnnbn_comm_finalize(comm);
     return code;
 }

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "cli_files.h"
+#include "cli_names.h"
 #include "cnnbn/train.h"
 
 typedef struct train_settings {

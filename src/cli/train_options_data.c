@@ -96,7 +96,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     cnnbn_train_options *o = &((train_settings *)state->input)->opt;
     switch (key) {
     case OPT_DATA:
-        o->data = arg;
+        o->data = cli_file_name("--data", arg);
         break;
     case OPT_X_TRAIN:
         o->paths.x_train = arg;
@@ -120,7 +120,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         cli_check(cnnbn_norm_read(arg, &o->norm));
         break;
     case OPT_INIT_FROM:
-        o->init_from = arg;
+        o->init_from = cli_file_name("--init-from", arg);
         break;
     case OPT_EPOCHS:
         o->epochs = train_int("--epochs", arg, 1, 1000000000);

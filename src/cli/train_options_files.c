@@ -97,16 +97,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->keep = (int)train_int("--keep", arg, 1, 1000000);
         break;
     case OPT_RESUME:
-        o->resume = arg;
+        o->resume = cli_file_name("--resume", arg);
         break;
     case OPT_OVERRIDE:
         o->override = arg;
         break;
     case OPT_LOG:
-        o->log = arg;
+        o->log = cli_file_name("--log", arg);
         break;
     case OPT_LOG_STEPS:
-        o->log_steps = arg;
+        o->log_steps = cli_file_name("--log-steps", arg);
         break;
     case OPT_QUIET:
         o->quiet = 1;
@@ -121,7 +121,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->profile = 1;
         break;
     case OPT_TRACE:
-        o->trace = arg;
+        o->trace = cli_file_name("--trace", arg);
         break;
     case OPT_TRACE_STEPS:
         o->trace_steps = train_int("--trace-steps", arg, 1, 1000000000);
@@ -140,5 +140,8 @@ cnnbn_status train_complete_files(train_settings *s)
     if (o->checkpoint_best && !o->checkpoint_dir)
         return cnnbn_error(CNNBN_ERR_OPTION, "--checkpoint-best needs --checkpoint-dir");
     if (o->trace_steps && !o->trace) return cnnbn_error(CNNBN_ERR_OPTION, "--trace-steps needs --trace FILE.json");
-    return CNNBN_OK;
+    const cli_named_file written[] = {{"--log", o->log}, {"--log-steps", o->log_steps}, {"--trace", o->trace}};
+    const cli_named_file read[] = {
+        {"--data", o->data}, {"--model", o->model}, {"--init-from", o->init_from}, {"--resume", o->resume}};
+    return cli_files_apart(written, sizeof written / sizeof *written, read, sizeof read / sizeof *read);
 }

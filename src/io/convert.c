@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "cnnbn/file.h"
 #include "cnnbn/memory.h"
 #include "convert_internal.h"
 
@@ -79,7 +80,7 @@ static cnnbn_status check_kinds(const char *in, const char *out, const cnnbn_con
             to == KIND_H5 ? "would keep the training state of other weights; cnnbn-info --export-weights OUT.h5 --ema "
                             "leaves it out"
                           : "holds no weights");
-    if (strcmp(in, out) == 0) return cnnbn_error(CNNBN_ERR_OPTION, "%s would be written over itself", in);
+    if (cnnbn_same_file(in, out)) return cnnbn_error(CNNBN_ERR_OPTION, "%s would be written over itself", in);
     if (!options->overwrite && access(out, F_OK) == 0)
         return cnnbn_error(CNNBN_ERR_OPTION, "%s is there already; --force replaces it", out);
     return CNNBN_OK;

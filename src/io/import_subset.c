@@ -2,8 +2,8 @@
 #include "import_source.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
+#include "cnnbn/file.h"
 #include "cnnbn/memory.h"
 
 static const size_t window_bytes = (size_t)16 << 20;
@@ -60,12 +60,6 @@ static cnnbn_status allocate_targets(window *w, size_t most)
     return CNNBN_OK;
 }
 
-static int is_same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 static cnnbn_status subset_of(window *w, const cnnbn_import_options *options)
 {
     const cnnbn_dataset_info *info = w->info;
@@ -103,7 +97,7 @@ static cnnbn_status subset_of(window *w, const cnnbn_import_options *options)
 
 cnnbn_status cnnbn_dataset_subset(const char *in, const cnnbn_import_options *options)
 {
-    if (is_same_file(in, options->out))
+    if (cnnbn_same_file(in, options->out))
         return cnnbn_error(CNNBN_ERR_OPTION, "%s: is the input as well as the output", options->out);
     CNNBN_TRY(cnnbn__import_check_out(options));
     window w = {0};

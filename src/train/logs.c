@@ -47,10 +47,26 @@ static cnnbn_status keep_rows(const char *path, FILE *from, FILE *to, const char
     return status;
 }
 
+/* A new run replaces the log of an earlier one; what is no log at all (a mistyped name) is left alone. */
+static cnnbn_status check_replaced(const char *path)
+{
+    char first[8] = "";
+    FILE *file = fopen(path, "r");
+    if (!file) return CNNBN_OK;
+    size_t n = fread(first, 1, sizeof first - 1, file);
+    (void)fclose(file);
+    if (n == 0 || strncmp(first, "epoch,", 6) == 0 || strncmp(first, "step,", 5) == 0) return CNNBN_OK;
+    return cnnbn_error(CNNBN_ERR_OPTION,
+                       "%s: is there already and is no log (a log begins with epoch, or step,): it is left alone; name "
+                       "another file",
+                       path);
+}
+
 /* A new file in place of the old one, still open: a run that was cut off and opens or writes its log at the same time has another. */
 static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_below, FILE **out)
 {
     char temporary[4200];
+    CNNBN_TRY(check_replaced(path));
     (void)snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
     FILE *to = fopen(temporary, "w");
     if (!to) return io_error(temporary, "be written", errno);
@@ -72,10 +88,17 @@ static cnnbn_status rewrite(const char *path, const char *header, int64_t keep_b
     return CNNBN_OK;
 }
 
-/* A pipe or a terminal is written to, not replaced. */
+/* A pipe, a terminal or /dev/stdout is written to, not replaced. */
+static int is_stream(const char *path)
+{
+    struct stat there;
+    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0) return 1;
+    return stat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
+}
+
 static cnnbn_status open_stream(const char *path, const char *header, FILE **out)
 {
-    *out = fopen(path, "w");
+    *out = fopen(path, "a");
     if (!*out) return io_error(path, "be written", errno);
     (void)fprintf(*out, "%s\n", header);
     return CNNBN_OK;
@@ -84,14 +107,15 @@ static cnnbn_status open_stream(const char *path, const char *header, FILE **out
 cnnbn_status csv_open(const char *path, const char *header, int64_t keep_below, csv_log **out)
 {
     void *memory;
-    struct stat there;
     *out = NULL;
     CNNBN_TRY(cnnbn_alloc(sizeof(csv_log), "a log", &memory));
     csv_log *log = memory;
     cnnbn_status status = cnnbn_strdup(path, &log->path);
     if (status == CNNBN_OK) {
-        int is_stream = stat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
-        status = is_stream ? open_stream(path, header, &log->file) : rewrite(path, header, keep_below, &log->file);
+        char *behind = realpath(path, NULL); /* a link stays one */
+        status = is_stream(path) ? open_stream(path, header, &log->file)
+                                 : rewrite(behind ? behind : path, header, keep_below, &log->file);
+        free(behind);
     }
     if (status != CNNBN_OK) {
         cnnbn_free(log->path);

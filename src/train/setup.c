@@ -1,6 +1,7 @@
 /* From options to a run that can take its first step. Everything that can fail on one rank alone is agreed on before the next
  * collective call. */
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,16 +84,11 @@ static int default_threads(const trainer *t)
     return share > 0 ? share : 1;
 }
 
-/* Half of what the kernel says is available; 1 GB where it does not say. */
+/* Half of what the host and the job's memory limit leave; 1 GB where they do not say. */
 static size_t default_data_memory(void)
 {
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[256];
-    unsigned long kilobytes = 0;
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lu kB", &kilobytes) == 1) break;
-    if (file) (void)fclose(file);
-    return kilobytes ? (size_t)kilobytes * 512 : (size_t)1 << 30;
+    size_t available = cnnbn_get_memory_left().available_bytes;
+    return available < SIZE_MAX ? available / 2 : (size_t)1 << 30;
 }
 
 static void resolve(trainer *t)

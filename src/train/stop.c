@@ -21,7 +21,8 @@ static void on_signal(int number)
     came = number;
 }
 
-static const int caught[] = {SIGTERM, SIGINT, SIGUSR1};
+/* HUP: the terminal is gone; PIPE: whoever read the output is; XCPU: the soft limit of processor time. */
+static const int caught[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGPIPE, SIGXCPU};
 enum { N_CAUGHT = sizeof caught / sizeof *caught };
 static struct sigaction before[N_CAUGHT];
 
@@ -33,7 +34,11 @@ void stop_install(void)
     action.sa_flags = SA_RESTART;
     (void)sigemptyset(&action.sa_mask);
     came = 0;
-    for (int i = 0; i < N_CAUGHT; i++) (void)sigaction(caught[i], &action, &before[i]);
+    for (int i = 0; i < N_CAUGHT; i++) {
+        (void)sigaction(caught[i], NULL, &before[i]);
+        int by_nohup = caught[i] == SIGHUP && before[i].sa_handler == SIG_IGN;
+        if (!by_nohup) (void)sigaction(caught[i], &action, NULL);
+    }
 }
 
 void stop_uninstall(void)

@@ -40,8 +40,9 @@ void mixup_apply(mixup *m, uint64_t seed, cnnbn_batch *batch);
 /* ---------------------------------------------------------------- stop.c: signals and time */
 
 typedef enum stop_reason { STOP_NONE = 0, STOP_SIGNAL, STOP_TIME } stop_reason;
-void stop_install(void);   /* TERM, INT, USR1 set a flag; a second INT ends at once */
-void stop_uninstall(void); /* as before; TERM and USR1 stay ignored where one came */
+void stop_install(
+    void); /* TERM, INT, USR1, HUP, PIPE, XCPU set a flag (HUP not under nohup); a second INT ends at once */
+void stop_uninstall(void); /* as before; all but INT stay ignored where one came */
 int stop_signal(void);     /* the signal that came, or 0 */
 /* Time by which to stop, as cnnbn_now_s; INFINITY: none. From max_time_s (after start_s) and SLURM_JOB_END_TIME. */
 double stop_deadline_s(double start_s, double max_time_s);

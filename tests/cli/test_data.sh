@@ -75,6 +75,14 @@ expect 0 ' 3 +20 +5  Dress' "$program" info small.h5
 expect 2 'exists already.*--force' "$program" split "$bundled" --train 20 -o small.h5
 expect 0 'training  200 images' "$program" info small.h5
 cp small.h5 first.h5
+if [ -c /dev/full ]; then
+    got=0
+    "$program" info small.h5 > /dev/full 2> err || got=$?
+    if [ "$got" != 3 ] || ! grep -q 'the output cannot be written' err; then complain "printed to a full disk: exit code $got: $(cat err)"; fi
+fi
+got=0
+(ulimit -f 8 && exec "$program" split "$bundled" --train 200 -o large.h5) > out 2> err || got=$?
+if [ "$got" != 3 ] || compgen -G 'large.h5*' > files; then complain "beyond ulimit -f: exit code $got, files $(cat files): $(cat err)"; fi
 # shellcheck disable=SC2317 # called by wait_until, as begun below
 later() { [ "$(date +%s)" != "$second" ]; }
 second=$(date +%s)

@@ -80,6 +80,9 @@ refuse 2 'no-test.h5: has no test images' "$eval" "$trained" --data no-test.h5
 refuse 2 'has 4 outputs, classes.h5 has labels of 5 classes' "$eval" "$trained" --data classes.h5
 refuse 2 'cuda' "${test[@]}" --kernels cuda
 expect 3 '--csv nowhere/x.csv: cannot be opened' "${test[@]}" --csv nowhere/x.csv
+cp good.h5 kept.h5
+expect 2 '--csv kept.h5: is the file of --data' "${test[@]}" --data kept.h5 --csv kept.h5
+cmp -s good.h5 kept.h5 || complain "--csv wrote over the dataset"
 refuse_at 3 3 '^cnnbn-eval: absent.h5: cannot be opened' "$eval" absent.h5 --data good.h5
 "$make" poison "$trained" poison.h5
 expect 4 'poison.h5: the loss is not finite' "$eval" poison.h5 --data good.h5

@@ -102,6 +102,8 @@ cmp -s whole alone || complain "the weights alone evaluate otherwise: $(cat whol
 before=$(cksum < weights.h5)
 refuse 3 'absent.h5: cannot be opened' "$info" absent.h5 --export-weights weights.h5
 [ "$(cksum < weights.h5)" = "$before" ] || complain "a failed export touched its target"
+refuse 2 '--export-weights ./weights.h5: is the file of FILE' "$info" weights.h5 --export-weights ./weights.h5
+[ "$(cksum < weights.h5)" = "$before" ] || complain "an export over itself touched the file"
 refuse 3 'nowhere/w.h5' "$info" "$a" --export-weights nowhere/w.h5
 
 # A dataset, and what is neither.

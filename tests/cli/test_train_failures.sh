@@ -22,6 +22,19 @@ for np in 1 3; do
     [ "$(cd run && echo ./*.h5*)" = ./ckpt-0001-00000005.h5 ] || complain "files of a run that failed: $(ls run)"
 done
 
+# The product of a dry run is what it prints; that of a training are its files. Closed descriptors are as bad as full disks: the files
+# that a run opens must not take their place.
+into() { # into FILE COMMAND...; FILE of & is a closed stdout
+    local to=$1
+    shift
+    if [ "$to" = "&" ]; then "$@" >&-; else "$@" > "$to"; fi
+}
+expect 3 'the output cannot be written' into /dev/full "$train" "${small[@]}" --dry-run
+expect 0 'warning: the output cannot be written: Bad file descriptor' \
+    into "&" "$train" "${small[@]}" --optimizer sgd --epochs 1 --checkpoint-dir closed --log closed.csv
+[ "$("$info" --digest closed/ckpt-0001-00000005.h5 | cut -d' ' -f1)" = "${good%% *}" ] || complain "closed stdout: another state"
+[ "$(wc -l < closed.csv)" = 2 ] || complain "closed stdout: what is printed goes into the log: $(cat closed.csv)"
+
 # A full disk: 1 MB, filled after the first checkpoint. The run goes on and says so; or ends, with --checkpoint-strict. At its end
 # a checkpoint that is missing counts.
 if ! unshare -m true 2> /dev/null; then

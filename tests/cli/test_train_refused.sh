@@ -89,5 +89,22 @@ refuse 3 'taken: the folder cannot be created: Not a directory' "$train" "${smal
 refuse 3 'nowhere/log.csv' "$train" "${small[@]}" --log nowhere/log.csv
 refuse 3 'nowhere/log.csv' "$train" "${small[@]}" --log-steps nowhere/log.csv
 [ "$(cat taken)" = file ] || complain "the file in the folder's place has changed"
+
+# Files that a run would write over: its own inputs, and what is no log. A link to a log stays one.
+before=$(cat good.h5 small.yaml "$kept" taken | cksum)
+ln -s good.h5 link.h5
+refuse 2 '--log link.h5: is the file of --data' "$train" "${small[@]}" --log link.h5
+refuse 2 '--log-steps ./small.yaml: is the file of --model' "$train" "${small[@]}" --log-steps ./small.yaml
+refuse 2 "--trace $kept: is the file of --init-from" "$train" "${small[@]}" --trace "$kept" --init-from "$kept"
+refuse 2 '--log-steps new.csv: is the file of --log' "$train" "${small[@]}" --log new.csv --log-steps new.csv
+refuse 2 'taken: is there already and is no log' "$train" "${small[@]}" --log taken
+[ "$(cat good.h5 small.yaml "$kept" taken | cksum)" = "$before" ] || complain "files that a run would write over have changed"
+refuse 2 '--data: the name of a file is expected, it is empty' "$train" "${small[@]}" --data ''
+touch behind.csv
+ln -s behind.csv link.csv
+"$train" "${small[@]}" --epochs 1 --log link.csv --log-steps /dev/stdout 2> err < /dev/null | cat > piped
+if ! [ -L link.csv ] || ! grep -q '^0,' behind.csv; then complain "a link to a log: $(ls -l link.csv behind.csv) $(cat err)"; fi
+grep -q '^4,' piped || complain "--log-steps /dev/stdout: $(cat piped err)"
+
 refuse_at 3 3 'taken: the folder cannot be created: Not a directory' "$train" "${small[@]}" --checkpoint-dir taken
 verdict "what cnnbn-train refuses: all as expected"

@@ -44,6 +44,20 @@ static void allocation_is_checked_and_counted(void **state)
     check_status(cnnbn_alloc(SIZE_MAX - 3, "a test", &block), CNNBN_ERR_MEMORY, NULL);
 }
 
+/* What no machine has is refused with both figures; what this one has is told within its bounds. */
+static void memory_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    void *block;
+    cnnbn_memory_left left = cnnbn_get_memory_left();
+    assert_true(left.available_bytes > (size_t)16 << 20);
+    assert_true(left.available_bytes <= left.limit_bytes);
+    assert_true(left.limit_bytes < SIZE_MAX);
+    check_status(cnnbn_alloc((size_t)1 << 50, "a test", &block), CNNBN_ERR_MEMORY,
+                 "1125899.9 GB wanted for a test; the limit of this host or job is");
+    assert_null(block);
+}
+
 /* Known answers of Philox4x32-10 from Random123's kat_vectors. */
 static void philox_known_answers(void **state)
 {
@@ -213,10 +227,15 @@ static void digest_tells_data_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(status_codes_and_messages),   cmocka_unit_test(allocation_is_checked_and_counted),
-        cmocka_unit_test(philox_known_answers),        cmocka_unit_test(random_numbers_are_uniform_and_in_range),
-        cmocka_unit_test(beta_has_its_moments),        cmocka_unit_test(every_split_gives_the_tree),
-        cmocka_unit_test(slices_cover_the_batch_once), cmocka_unit_test(digest_tells_data_apart),
+        cmocka_unit_test(status_codes_and_messages),
+        cmocka_unit_test(allocation_is_checked_and_counted),
+        cmocka_unit_test(memory_that_cannot_be_is_refused),
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(random_numbers_are_uniform_and_in_range),
+        cmocka_unit_test(beta_has_its_moments),
+        cmocka_unit_test(every_split_gives_the_tree),
+        cmocka_unit_test(slices_cover_the_batch_once),
+        cmocka_unit_test(digest_tells_data_apart),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

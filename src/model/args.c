@@ -28,9 +28,9 @@ static cnnbn_status out_of_range(const cnnbn_arg_spec *spec, const cnnbn__node *
 {
     char expected[120];
     if (isinf(spec->max))
-        (void)snprintf(expected, sizeof expected, "expected at least %g", spec->min);
+        (void)snprintf(expected, sizeof expected, "expected at least %.9g", spec->min);
     else
-        (void)snprintf(expected, sizeof expected, "expected %g to %g", spec->min, spec->max);
+        (void)snprintf(expected, sizeof expected, "expected %.9g to %.9g", spec->min, spec->max);
     return wrong(spec, node, expected);
 }
 

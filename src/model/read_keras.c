@@ -225,10 +225,10 @@ cnnbn_status cnnbn__keras_check_kwargs(const cnnbn_layer_type *type, const cnnbn
         if (training && keras3 && cnnbn__node_to_bool(n, &truth) &&
             (!truth || (type && strncmp(type->name, "Random", strlen("Random")) == 0)))
             continue;
-        return cnnbn_error(CNNBN_ERR_MODEL,
-                           "is called with %.60s = %s, which is not supported; for a frozen BatchNormalization set "
-                           "trainable to false",
-                           n->key, cnnbn__node_show(n, shown, sizeof shown));
+        return cnnbn_error(CNNBN_ERR_MODEL, "is called with %.60s = %s, which is not supported; %s", n->key,
+                           cnnbn__node_show(n, shown, sizeof shown),
+                           training ? "leave it out, and for a frozen BatchNormalization set trainable to false"
+                                    : "call it on its inputs alone");
     }
     return CNNBN_OK;
 }

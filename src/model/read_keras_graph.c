@@ -388,6 +388,9 @@ static cnnbn_status output_of(const instance *in, const entry *e, int node, int 
 
 static cnnbn_status check_call(const cnnbn_layer_type *type, const cnnbn__node *node)
 {
+    for (const cnnbn__node *n = node->kind == CNNBN__MAP ? node->first : NULL; n; n = n->next)
+        if (strcmp(n->key, "args") != 0 && strcmp(n->key, "kwargs") != 0)
+            return cnnbn_error(CNNBN_ERR_MODEL, "inbound_nodes: key %.60s is not known", n->key);
     if (node->kind == CNNBN__MAP) return cnnbn__keras_check_kwargs(type, cnnbn__node_get(node, "kwargs"), 1);
     for (const cnnbn__node *n = node->first; n; n = n->next)
         CNNBN_TRY(cnnbn__keras_check_kwargs(type, cnnbn__node_at(n, 3), 0));
@@ -407,7 +410,8 @@ static cnnbn_status connect_node(cnnbn__keras_reader *r, const instance *in, con
     for (; (tensor = nth_tensor(node, n)); n++) {
         char shown[CNNBN__SHOW_MAX];
         if (tensor->kind != CNNBN__LIST)
-            return cnnbn_error(CNNBN_ERR_MODEL, "is called on %s; tensors of layers are expected",
+            return cnnbn_error(CNNBN_ERR_MODEL,
+                               "is called on %s; tensors of layers are expected, and numbers come in by Rescaling",
                                cnnbn__node_show(tensor, shown, sizeof shown));
         CNNBN_TRY(resolve(in, tensor, 0, 0, &input));
         if (e->kind == ENTRY_LAYER) CNNBN_TRY(cnnbn__graph_connect(r->graph, in->calls[e->slot + k], input));

@@ -293,6 +293,19 @@ static void keras_surroundings(void **state)
     refused(MODEL(INPUT ", " FLATTEN("\"module\": null, \"registered_name\": \"Custom>Flatten\"")),
             "f: registered_name = \"Custom>Flatten\": a class Flatten that is not Keras' own");
     refused(MODEL(INPUT ", " FLATTEN("\"colour\": 1")), "f: key colour is not known");
+#define CALLED(node)                                                                                                \
+    "{\"class_name\": \"Functional\", \"config\": {\"layers\": [{\"class_name\": \"InputLayer\", \"name\": \"i\", " \
+    "\"config\": {\"batch_shape\": [null, 8]}, \"inbound_nodes\": []}, {\"class_name\": \"Add\", \"name\": \"a\", " \
+    "\"config\": {}, \"inbound_nodes\": [{" node "}]}], \"input_layers\": [[\"i\", 0, 0]], "                        \
+    "\"output_layers\": [[\"a\", 0, 0]]}}"
+#define ARGS "\"args\": [{\"class_name\": \"__keras_tensor__\", \"config\": {\"keras_history\": [\"i\", 0, 0]}}, 3.0]"
+    refused(CALLED(ARGS),
+            "layer a (Add): is called on 3.0; tensors of layers are expected, and numbers come in by Rescaling");
+    refused(CALLED(ARGS ", \"colour\": 1"), "layer a (Add): inbound_nodes: key colour is not known");
+    refused(CALLED(ARGS ", \"kwargs\": {\"alpha\": 2}"),
+            "is called with alpha = 2, which is not supported; call it on");
+#undef CALLED
+#undef ARGS
     refused("{\"class_name\": \"Functional\", \"module\": \"mine\", \"config\": {}}", "the model: module = \"mine\"");
     refused(MODEL(LAYER("InputLayer", "\"batch_shape\": [null, 8], \"dtype\": \"uint8\"")),
             "layer input (InputLayer): argument dtype = \"uint8\" is not supported: cnnbn computes in float32");

@@ -112,6 +112,8 @@ CNNBN_API cnnbn_status cnnbn_reduce_f32_start(cnnbn_reducer *reducer, float *nod
                                               cnnbn_request **out) CNNBN_MUST_CHECK;
 /* Drives all requests under way a little (MPI_Test); call between layers. Local, never blocks. */
 CNNBN_API cnnbn_status cnnbn_reduce_progress(cnnbn_reducer *reducer) CNNBN_MUST_CHECK;
+/* Requests whose sum did not yet stand when they were last driven. Local. */
+CNNBN_API int cnnbn_reduce_under_way(const cnnbn_reducer *reducer);
 /* Ends one request. Collective in effect. */
 CNNBN_API cnnbn_status cnnbn_reduce_f32_wait(cnnbn_reducer *reducer, cnnbn_request *request) CNNBN_MUST_CHECK;
 /* Bytes that this rank has sent for reductions so far, and the number of messages or collective calls (for reports). */

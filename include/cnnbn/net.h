@@ -223,6 +223,16 @@ typedef struct cnnbn_profile_row {
     double seconds;           /* summed over threads */
     double gflop;             /* of all calls, of the direct algorithm */
 } cnnbn_profile_row;
+/* Of the same time, what the rank's first thread, which talks to the other ranks, spent between operations. */
+typedef struct cnnbn_profile_between {
+    double prepare_s; /* forms of the weights */
+    double threads_s; /* waits for the rank's other threads, adding their sums and gradients */
+    double sums_s;    /* batch-norm sums, loss and flags over the ranks */
+    double exposed_s; /* gradients over the ranks: starting, driving and waiting for them */
+    double hidden_s;  /* more of the time in which they were on their way: operations went on */
+    double optimizer_s;
+} cnnbn_profile_between;
+CNNBN_API void cnnbn_net_profile_between(const cnnbn_net *net, cnnbn_profile_between *out);
 CNNBN_API void cnnbn_net_profile_reset(cnnbn_net *net);
 CNNBN_API int cnnbn_net_profile_rows(const cnnbn_net *net, cnnbn_profile_row *rows, int max_rows);
 

@@ -301,6 +301,14 @@ cnnbn_status cnnbn__wait_all(cnnbn_reducer *reducer, int n, MPI_Request *pending
     }
 }
 
+int cnnbn_reduce_under_way(const cnnbn_reducer *reducer)
+{
+    int n = 0;
+    for (int i = 0; i < CNNBN_REDUCE_REQUESTS; i++)
+        n += reducer->requests[i].in_use && reducer->requests[i].done < reducer->requests[i].n;
+    return n;
+}
+
 cnnbn_status cnnbn_reduce_f32_wait(cnnbn_reducer *reducer, cnnbn_request *request)
 {
     if (reducer->mode == CNNBN_REDUCE_MPI && request->done < request->n) {

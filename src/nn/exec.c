@@ -8,23 +8,11 @@
 #include "ir.h"
 #include "plain.h"
 
-/* ---------------------------------------------------------------- timeline */
-
-static double trace_start(const cnnbn_net *net)
-{
-    return net->trace_room ? cnnbn_now_s() : 0;
-}
-
-static void trace_end(cnnbn_net *net, int tid, int what, int detail, double start)
-{
-    if (net->trace_room) cnnbn__trace_add(net, tid, what, detail, start, cnnbn_now_s());
-}
-
 static void wait_threads(cnnbn_net *net, int tid)
 {
-    double start = trace_start(net);
+    double start = cnnbn_now_s();
 #pragma omp barrier
-    trace_end(net, tid, CNNBN_ACTIVITY_WAIT, 0, start);
+    cnnbn__activity_end(net, tid, CNNBN_ACTIVITY_WAIT, 0, start);
 }
 
 /* ---------------------------------------------------------------- units */
@@ -69,10 +57,11 @@ static void run_instrs(const work_unit *u, program *prog, const net_level *lv)
 static void drive_requests(cnnbn_net *net, int tid)
 {
     if (tid != 0 || net->request_status != CNNBN_OK) return;
-    double start = trace_start(net);
+    double start = cnnbn_now_s();
     net->request_status =
         cnnbn_reduce_progress(net->reducer); /* the others read net->status: it changes between barriers only */
-    trace_end(net, tid, CNNBN_ACTIVITY_PROGRESS, 0, start);
+    cnnbn__note_flight(net);
+    cnnbn__activity_end(net, tid, CNNBN_ACTIVITY_PROGRESS, 0, start);
 }
 
 /* A unit of the step under way; its sums go to entry 0. */
@@ -246,9 +235,10 @@ static cnnbn_status start_buckets(cnnbn_net *net, int after_level)
 static cnnbn_status finish_buckets(cnnbn_net *net)
 {
     for (int b = 0; b < net->n_buckets; b++) {
-        double start = trace_start(net);
+        double start = cnnbn_now_s();
         CNNBN_TRY(cnnbn_reduce_f32_wait(net->reducer, net->requests[b]));
-        trace_end(net, 0, CNNBN_ACTIVITY_GRADIENTS, b, start);
+        cnnbn__note_flight(net);
+        cnnbn__activity_end(net, 0, CNNBN_ACTIVITY_GRADIENTS, b, start);
     }
     return CNNBN_OK;
 }
@@ -319,25 +309,26 @@ static void level_end(cnnbn_net *net, int index, const net_level *lv)
 {
     copy_gradients(net, &net->train, lv);
     cnnbn_status status = CNNBN_OK;
-    double start = trace_start(net);
+    double start = cnnbn_now_s();
     if (lv->reduces) {
         join_sums(net, lv);
         cnnbn__weight_sums_join(net, lv);
         status = reduce_level(net, index, lv);
-        trace_end(net, 0, CNNBN_ACTIVITY_SUMS, index, start);
+        cnnbn__activity_end(net, 0, CNNBN_ACTIVITY_SUMS, index, start);
     }
-    start = trace_start(net);
+    start = cnnbn_now_s();
     if (status == CNNBN_OK) status = start_buckets(net, index);
-    trace_end(net, 0, CNNBN_ACTIVITY_START, index, start);
+    cnnbn__note_flight(net);
+    cnnbn__activity_end(net, 0, CNNBN_ACTIVITY_START, index, start);
     if (status == CNNBN_OK) status = net->request_status; /* a request failed on the way */
     net->status = status;
 }
 
 static void optimize(cnnbn_net *net, int tid, void (*phase)(cnnbn_net *net, int tid))
 {
-    double start = trace_start(net);
+    double start = cnnbn_now_s();
     phase(net, tid);
-    trace_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
+    cnnbn__activity_end(net, tid, CNNBN_ACTIVITY_OPTIMIZER, 0, start);
 }
 
 /* From the reduced gradient to the new weights; all threads. */
@@ -379,15 +370,15 @@ static void step_thread(cnnbn_net *net, int tid)
     program *prog = &net->train;
     for (int l = 0; l < prog->n_levels; l++) {
         const net_level *lv = &prog->levels[l];
-        double start = trace_start(net);
+        double start = cnnbn_now_s();
         int prepared = prepare_level(net, prog, lv, tid, net->n_threads);
-        trace_end(net, tid, CNNBN_ACTIVITY_PREPARE, l, start);
+        cnnbn__activity_end(net, tid, CNNBN_ACTIVITY_PREPARE, l, start);
         if (prepared) wait_threads(net, tid);
         run_level_units(net, lv, tid);
         wait_threads(net, tid);
-        start = trace_start(net);
+        start = cnnbn_now_s();
         join_floats(net, lv, tid);
-        trace_end(net, tid, CNNBN_ACTIVITY_JOIN, l, start);
+        cnnbn__activity_end(net, tid, CNNBN_ACTIVITY_JOIN, l, start);
         for (int i = lv->first + lv->n_units_instr; i < lv->first + lv->n_units_instr + lv->n_solo; i++) {
             mark_position(net, i, 0, tid);
             start = cnnbn_now_s();
@@ -512,6 +503,8 @@ void cnnbn_net_position(const cnnbn_net *net, char *text, size_t bytes, uint64_t
 void cnnbn_net_profile_reset(cnnbn_net *net)
 {
     for (int i = 0; i < net->train.n_instrs; i++) net->train.instrs[i].seconds = 0;
+    memset(net->activity_s, 0, sizeof net->activity_s);
+    net->flight_s = 0;
 }
 
 int cnnbn_net_profile_rows(const cnnbn_net *net, cnnbn_profile_row *rows, int max_rows)

@@ -322,7 +322,9 @@ struct cnnbn_net {
     double flags[STOP_FLAGS];
     double *loss_sums; /* [n_sums] */
     float grad_scale;
-    size_t trace_room; /* events a thread may record; 0: no timeline */
+    size_t trace_room;                       /* events a thread may record; 0: no timeline */
+    double activity_s[CNNBN_ACTIVITY_COUNT]; /* of the first thread, for the profile */
+    double flight_s, flight_start;           /* with reductions of gradients under way; since when, 0: none are */
     volatile int position_instr, position_inference;
     volatile uint64_t position_count;
 };
@@ -396,8 +398,13 @@ cnnbn_status cnnbn__rules_alloc(cnnbn_net *net) CNNBN_MUST_CHECK;
 void cnnbn__rules_penalize(cnnbn_net *net, int tid);
 double cnnbn__rules_sum(const cnnbn_net *net);
 void cnnbn__rules_constrain(cnnbn_net *net, int tid);
-/* timeline.c: with net->trace_room > 0 only */
+/* timeline.c */
+/* An event of the timeline; with net->trace_room > 0 only. */
 void cnnbn__trace_add(cnnbn_net *net, int tid, int what, int detail, double start_s, double end_s);
+/* Ends an activity, now: for the profile and the timeline. */
+void cnnbn__activity_end(cnnbn_net *net, int tid, cnnbn_activity what, int detail, double start_s);
+/* After anything that may have started or ended a reduction of gradients. */
+void cnnbn__note_flight(cnnbn_net *net);
 /* optimizer.c: by all threads, one after the other with a barrier between; the first for micro-batches only, _direct and _ratios where
  * _has_ratios. */
 void cnnbn__optimizer_accumulate(cnnbn_net *net, int tid);

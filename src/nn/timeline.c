@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cnnbn/log.h"
 #include "ir.h"
 
 void cnnbn_net_trace(cnnbn_net *net, cnnbn_net_event *events, size_t max_a_thread)
@@ -31,6 +32,36 @@ void cnnbn__trace_add(cnnbn_net *net, int tid, int what, int detail, double star
     }
     ts->events[ts->n_events++] =
         (cnnbn_net_event){.start_s = start_s, .end_s = end_s, .what = what, .detail = detail, .thread = tid};
+}
+
+void cnnbn__activity_end(cnnbn_net *net, int tid, cnnbn_activity what, int detail, double start_s)
+{
+    const double end_s = cnnbn_now_s();
+    if (tid == 0) net->activity_s[-what] += end_s - start_s;
+    if (net->trace_room) cnnbn__trace_add(net, tid, what, detail, start_s, end_s);
+}
+
+void cnnbn__note_flight(cnnbn_net *net)
+{
+    const int flies = cnnbn_reduce_under_way(net->reducer) > 0;
+    if (flies == (net->flight_start > 0)) return;
+    const double now = cnnbn_now_s();
+    if (!flies) net->flight_s += now - net->flight_start;
+    net->flight_start = flies ? now : 0;
+}
+
+void cnnbn_net_profile_between(const cnnbn_net *net, cnnbn_profile_between *out)
+{
+    const double *s = net->activity_s;
+    const double exposed = s[-CNNBN_ACTIVITY_START] + s[-CNNBN_ACTIVITY_PROGRESS] + s[-CNNBN_ACTIVITY_GRADIENTS];
+    *out = (cnnbn_profile_between){
+        .prepare_s = s[-CNNBN_ACTIVITY_PREPARE],
+        .threads_s = s[-CNNBN_ACTIVITY_WAIT] + s[-CNNBN_ACTIVITY_JOIN],
+        .sums_s = s[-CNNBN_ACTIVITY_SUMS],
+        .exposed_s = exposed,
+        .hidden_s = net->flight_s > exposed ? net->flight_s - exposed : 0,
+        .optimizer_s = s[-CNNBN_ACTIVITY_OPTIMIZER],
+    };
 }
 
 void cnnbn_net_trace_name(const cnnbn_net *net, const cnnbn_net_event *event, char *text, size_t bytes)

@@ -182,6 +182,7 @@ static cnnbn_status train_batch(trainer *t, cnnbn_batch *batch, int64_t number, 
     cnnbn_sampler_batch(t->info->n[CNNBN_TRAIN], t->opt.batch_size, (size_t)number, &first, &batch->n_global);
     double start = cnnbn_now_s();
     cnnbn_status taken = feed_take(t->feeds[0], &batch->images, &batch->targets, &batch->ids, &n_local);
+    t->data_s += cnnbn_now_s() - start;
     trace_note(t, TRACE_DATA, start);
     if (fed == CNNBN_OK) fed = taken;
     batch->n_local = t->mix ? n_local / 2 : n_local;
@@ -219,7 +220,9 @@ static cnnbn_status train_step(trainer *t, cnnbn_status *fed, step_outcome *step
     batch.n_step = last_sample + last_count - first_sample;
     cnnbn_net_set_lr(t->net, rate_of_step(t, t->state.global_step));
     for (; batch.part < batch.n_parts; batch.part++) {
+        double start = cnnbn_now_s();
         ask_batches(t, first + batch.part, fed);
+        t->data_s += cnnbn_now_s() - start;
         CNNBN_TRY(train_batch(t, &batch, first + batch.part, *fed, step));
     }
     return CNNBN_OK;
@@ -270,7 +273,7 @@ static cnnbn_status train_epoch(trainer *t)
     t->asked = t->state.step * t->opt.accumulate;
     cnnbn_sampler_order(t->order, t->info->n[CNNBN_TRAIN], t->opt.seed, (uint64_t)t->state.epoch, t->opt.shuffle);
     if (is_root(t)) progress_epoch(t->show, t->state.epoch + 1, t->opt.epochs, t->state.step, last);
-    t->epoch_s = 0;
+    t->epoch_s = t->data_s = 0;
     t->epoch_images = 0;
     double loop_start = cnnbn_now_s();
     while (t->state.step < last && !t->stop_now && !limit_reached(t)) {

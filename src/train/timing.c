@@ -4,28 +4,64 @@
 
 #include "cnnbn/log.h"
 #include "cnnbn/memory.h"
+#include "cnnbn/peak.h"
 #include "trainer.h"
 
 enum { ROWS_MAX = 4096 };
 
+/* GFLOP/s of multiply-adds that a core reaches with the kernels' instruction set; 0 where it cannot be seen. */
+static double measured_peak(const cnnbn_kernels *kernels)
+{
+    enum { ROUNDS = 2000, TRIES = 5 };
+    const cnnbn_peak *peak = cnnbn_peak_get(kernels->isa);
+    volatile float sink = 0;
+    double best = 0;
+    for (int i = 0; peak && i < TRIES; i++) {
+        double start = cnnbn_now_s();
+        sink = sink + peak->multiply_add(ROUNDS);
+        double speed = 1e-9 * ROUNDS * peak->round_flop / (cnnbn_now_s() - start);
+        if (speed > best) best = speed;
+    }
+    return best;
+}
+
+static void print_share(const char *what, double seconds, double all)
+{
+    (void)printf("  %-47s %9.3f s %5.1f %%\n", what, seconds, 100 * seconds / all);
+}
+
 void profile_report(const trainer *t)
 {
     static cnnbn_profile_row rows[ROWS_MAX];
-    int n = cnnbn_net_profile_rows(t->net, rows, ROWS_MAX);
-    double total = 0;
-    for (int i = 0; i < n; i++) total += rows[i].seconds;
-    (void)printf("Time of rank 0 by operation, %.3f s in operations of %.3f s in steps:\n", total / t->opt.threads,
-                 t->epoch_s);
+    cnnbn_profile_between between;
+    const int n = cnnbn_net_profile_rows(t->net, rows, ROWS_MAX);
+    const double threads = t->opt.threads, peak = measured_peak(t->kernels), all = t->epoch_s > 0 ? t->epoch_s : 1;
+    double operations = 0;
+    (void)printf("Time of rank 0, a thread's share of %.3f s in steps (a core's multiply-adds: %.0f GFLOP/s):\n",
+                 t->epoch_s, peak);
     for (int i = 0; i < n; i++) {
-        if (rows[i].seconds <= 0) continue;
-        (void)printf("  %-24s %-22s %9.3f s %5.1f %%", rows[i].layer, rows[i].what, rows[i].seconds,
-                     100 * rows[i].seconds / total);
-        if (rows[i].gflop > 0)
-            (void)printf("  %7.1f GFLOP/s a core",
-                         rows[i].gflop * (double)t->epoch_images / cnnbn_comm_size(t->comm) / rows[i].seconds);
+        const double seconds = rows[i].seconds / threads;
+        if (seconds <= 0) continue;
+        operations += seconds;
+        (void)printf("  %-24s %-22s %9.3f s %5.1f %%", rows[i].layer, rows[i].what, seconds, 100 * seconds / all);
+        if (rows[i].gflop > 0) {
+            double speed = rows[i].gflop * (double)t->epoch_images / cnnbn_comm_size(t->comm) / rows[i].seconds;
+            (void)printf("  %7.1f GFLOP/s a core", speed);
+            if (peak > 0) (void)printf(" %4.0f %% of peak", 100 * speed / peak);
+        }
         (void)printf("\n");
     }
-    (void)printf("\n");
+    cnnbn_net_profile_between(t->net, &between);
+    print_share("forms of the weights", between.prepare_s, all);
+    print_share("other threads: waits, adding up", between.threads_s, all);
+    print_share("batch-norm sums over ranks", between.sums_s, all);
+    print_share("gradients over ranks, exposed", between.exposed_s, all);
+    print_share("optimizer", between.optimizer_s, all);
+    print_share("data: asking and waiting for batches", t->data_s, all);
+    double known = operations + between.prepare_s + between.threads_s + between.sums_s + between.exposed_s +
+                   between.optimizer_s + t->data_s;
+    print_share("the rest", all > known ? all - known : 0, all);
+    (void)printf("  Gradients were on their way for another %.3f s, hidden behind operations.\n\n", between.hidden_s);
 }
 
 static int by_value(const void *a, const void *b)

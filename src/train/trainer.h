@@ -225,6 +225,7 @@ struct trainer {
     double loop_s, checkpoint_s; /* for the report (train.h) */
     int64_t train_images;
     double epoch_s; /* of the current epoch, in steps */
+    double data_s;  /* of these, asking and waiting for batches */
     int64_t epoch_images;
     int stop_now; /* stop_reason agreed on by all ranks */
     int resumed;

@@ -49,7 +49,14 @@ for np in 1 3; do
     expect_not '^Epoch|images/s$'
     if [ -e dry ] || [ -e dry.csv ]; then complain "--dry-run wrote"; fi
 done
-expect 0 'conv2d .*s +[0-9.]+ %' "$train" "${small[@]}" --epochs 1 --profile
+expect 0 'conv2d .*s +[0-9.]+ % +[0-9.]+ GFLOP/s a core +[0-9]+ % of peak' "$CNNBN_MPIRUN" 2 "$train" "${small[@]}" --epochs 1 --profile
+for part in 'forms of the weights' 'batch-norm sums over ranks' 'gradients over ranks, exposed' 'optimizer' 'data: '; do
+    grep -Eq "^  $part.* s +[0-9.]+ %" out || complain "--profile does not say: $part"
+done
+# The parts are all of the time, and no more.
+shares=$(awk '/^Time of rank 0/ { on = 1; next } /^  Gradients were/ { on = 0 }
+    on { for (i = 1; i <= NF; i++) if ($i == "s" && $(i + 2) == "%") sum += $(i + 1) } END { printf "%.0f", sum }' out)
+if [ "$shares" -lt 97 ] || [ "$shares" -gt 103 ]; then complain "the parts of --profile are $shares % of the time"; fi
 
 # --keep; weights of another file; models of all kinds.
 expect 0 '' "$train" "${small[@]}" --epochs 5 --keep 2 --checkpoint-dir few --quiet

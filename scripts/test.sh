@@ -42,10 +42,13 @@ say_why_skipped() {
 }
 
 say "Packages"
-packages=("${packages_build[@]}" "${packages_test[@]}")
-if [ "$all" = 1 ]; then packages+=("${packages_test_all[@]}" "${packages_lint[@]}"); else left_out+=(interop cluster); fi
+need_packages "${packages_build[@]}" "${packages_test[@]}"
+if [ "$all" = 0 ]; then
+    left_out+=(interop cluster)
+elif ! need_packages "${packages_test_all[@]}"; then
+    echo "Going on without them: the tests that need them are skipped."
+fi
 if [ "$long" = 0 ]; then left_out+=(long); fi
-need_packages "${packages[@]}"
 
 say "Build into build/$preset"
 build "$preset" -DCNNBN_TESTS=ON

@@ -1,76 +1,36 @@
-"""Every type of layer and every built-in model beside Keras 3 (the newest and 3.3.3), tf_keras and ONNX Runtime, in every file format.
+"""What the tests of layers and of built-in models share: a model with random weights, made by Keras 3, into every file format and back,
+beside Keras 3 (the newest and 3.3.3), tf_keras and ONNX Runtime.
 
-A case is a small model out of tests/golden/make_keras_layers.py, or one of BASIC below, or a built-in model; weights are random.
 Compared are the logarithms of the probabilities of three images; a difference is told over the largest of them. The gradient is one
-step of SGD beside jax' gradient. Writes the table of docs/interop.md to CNNBN_TABLE, where that is set.
+step of SGD beside Keras' gradient in double precision. A test writes its part of the table of docs/interop.md to CNNBN_TABLE, where
+that is set. The caller has chosen the backend of Keras before.
 """
 import json
 import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 
-os.environ["KERAS_BACKEND"] = "jax"  # differentiates everything on a CPU, grouped convolutions too
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # most of the time is XLA's
 import h5py  # noqa: E402
-import jax  # noqa: E402
-
-jax.config.update("jax_enable_x64", True)  # gradients are compared with those of double precision
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
-import pytest  # noqa: E402
 from interop import BIN, SOURCE  # noqa: E402
 
 sys.path.insert(0, str(SOURCE / "tests" / "golden"))
 import make_keras_layers as golden  # noqa: E402
 
-L = keras.layers
 TOLERANCE = 1e-5  # float32 sums in another order, some hundred terms deep; built-in models: 110 layers deep
 TOLERANCE_GRADIENT = 2e-5
 LR = 64.0  # large, so that the difference of two weights tells the gradient
 N = 3
 
-# The weights are given, and each shape of a random number is one more program for XLA to compile.
+# The weights are given, and a backend that compiles would compile each shape of a random number.
 keras.initializers.GlorotUniform.__call__ = lambda self, shape, dtype=None: np.zeros(shape, dtype)
+keras.initializers.Zeros.__call__ = lambda self, shape, dtype=None, **_: np.zeros(shape, dtype)
+keras.initializers.Ones.__call__ = lambda self, shape, dtype=None: np.ones(shape, dtype)
 
-# Sequences come as images of one channel, as datasets hold images.
-SEQUENCE = (*golden.SEQUENCE, 1)
-plain_chain = golden.chain
-
-
-def chain(shape, *layers):
-    return plain_chain(SEQUENCE, L.Reshape(shape), *layers) if shape == golden.SEQUENCE else plain_chain(shape, *layers)
-
-
-golden.chain = chain
-image, merge = golden.image, golden.merge
-
-BASIC = {
-    "conv2d": lambda: image(L.Conv2D(4, (3, 2), strides=(2, 1), padding="same", activation="relu")),
-    "conv2d_groups": lambda: image(L.Conv2D(6, 2, groups=2, dilation_rate=2, use_bias=False), filters=4),
-    "depthwise": lambda: image(L.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="tanh")),
-    "batch_norm": lambda: image(L.BatchNormalization(epsilon=1e-4), L.ReLU()),
-    "batch_norm_folded": lambda: image(L.Conv2D(4, 2, use_bias=False), L.BatchNormalization(), L.Flatten(), L.Dense(5), L.BatchNormalization(scale=False)),
-    "dense": lambda: image(L.Flatten(), L.Dense(6, activation="sigmoid")),
-    "reshape": lambda: image(L.Reshape((10, 6)), L.Conv1D(3, 2)),
-    "max_pooling2d": lambda: image(L.MaxPooling2D((2, 3), strides=2, padding="same")),
-    "average_pooling2d": lambda: image(L.AveragePooling2D(3, strides=2, padding="same")),
-    "global_average_pooling2d": lambda: image(L.GlobalAveragePooling2D()),
-    "softmax": lambda: image(L.Softmax()),
-    "add": lambda: merge(L.Add(), 3),
-    "concatenate": lambda: merge(L.Concatenate(), 3),
-    "dropout": lambda: image(L.Dropout(0.5), L.SpatialDropout2D(0.3), L.GaussianNoise(0.2)),
-}
-CASES = golden.CASES | BASIC
-BUILT_IN = (
-    "keras-example lenet5 lenet5-bn allcnn vgg11-bn vgg16-bn resnet20 resnet32 resnet44 resnet56 resnet110 resnet18 resnet34 resnet50 "
-    "resnet18-cifar mobilenet-v1 mobilenet-v2 densenet40-12 wrn-16-4 convmixer"
-).split()
 RANDOM = {"Dropout", "SpatialDropout2D", "GaussianNoise"}
-
 CUSTOM = {"gelu_tanh": golden.gelu_tanh}
 
 # What another reader cannot do with a file that is right.
@@ -111,21 +71,20 @@ def randomise(model, seed):
     model.set_weights(values)
 
 
-def gradients(name, model, x, y):
-    """Of the same model in double precision."""
+def value_of(tensor):
+    """As an array of numpy, of whatever backend."""
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def double_of(build, model):
+    """The same model in double precision."""
     keras.config.set_dtype_policy("float64")
     try:
-        double = build(name)
-        double.set_weights([np.asarray(w) for w in model.get_weights()])
+        double = build()
+        double.set_weights([value_of(w) for w in model.weights])
     finally:
         keras.config.set_dtype_policy("float32")
-    fixed = [v.value for v in double.non_trainable_variables]
-
-    def loss_of(trainable):
-        p, _, penalties = double.stateless_call(trainable, fixed, x.astype("float64"), training=True, return_losses=True)
-        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, p)) + sum(penalties)
-
-    return jax.jit(jax.grad(loss_of))([v.value for v in double.trainable_variables])
+    return double
 
 
 def difference(found, expected):
@@ -157,33 +116,24 @@ def weights_of(path, model):
             group = f["model_weights"][layer.name] if layer.weights else {}
             names = group.attrs["weight_names"] if layer.weights else []
             for variable, name in zip(layer.weights, names, strict=True):
-                found[variable.path] = group[name][:]
+                found[variable.path] = group[name][()]
     return found
 
 
-def gradient_difference(name, model, start, x, y, data, folder):
+def gradient_difference(gradients, model, start, data, folder):
     """One step of SGD here and there, constraints included: of the largest change of a weight tensor."""
     run("cnnbn-train", "--model", start, "--init-from", start, "--data", data, "--steps=1", f"--batch-size={N}", "--optimizer=sgd",
         f"--lr={LR}", "--no-shuffle", "--no-validation", f"--checkpoint-dir={folder / 'run'}")  # fmt: skip
     after = weights_of(max((folder / "run").glob("ckpt-*.h5")), model)
     pairs = []
-    for v, g in zip(model.trainable_variables, gradients(name, model, x, y), strict=True):
-        expected = v.value - LR * g
-        expected = np.asarray(v.constraint(expected) if v.constraint else expected)
-        pairs.append((np.max(np.abs(after[v.path] - expected)), np.max(np.abs(expected - np.asarray(v.value))), v.path))
+    for v, g in zip(model.trainable_variables, gradients, strict=True):
+        expected = value_of(v) - LR * np.asarray(g)
+        expected = value_of(v.constraint(expected)) if v.constraint else expected
+        pairs.append((np.max(np.abs(after[v.path] - expected)), np.max(np.abs(expected - value_of(v))), v.path))
     # A gradient may be zero but for rounding, such as that of a bias in front of a batch norm: it is compared with the others'.
     least = 0.1 * max(change for _, change, _ in pairs)
     detail = " ".join(f"{path} {off:.1e} of {change:.1e}" for off, change, path in pairs)
     return float(max(off / max(change, least) for off, change, _ in pairs)), detail
-
-
-def build(name):
-    if name in CASES:
-        return CASES[name]()
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.json"
-        run("cnnbn-convert", name, path)
-        return keras.models.model_from_json(path.read_text())
 
 
 def labels_of(model):
@@ -197,27 +147,22 @@ def labels_of(model):
     return names
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("matrix")
-
-
 def note(name, column, value):
     rows[name][column] = value
 
 
-@pytest.mark.parametrize("name", [*CASES, *BUILT_IN])
-def test_case(name, folder):
+def check_case(name, folder, build, gradients_of=None):
+    """Everything about one model. gradients_of(build, model, x, y): those of Keras, where they are compared."""
     keras.backend.clear_session(free_memory=False)
     here = folder / name
     here.mkdir()
-    model = build(name)
+    model = build()
     randomise(model, golden.hash_name(name))
     rng = np.random.default_rng(1)
     x = rng.uniform(0, 1, (N, *model.input_shape[1:])).astype("float32")
     n_classes = model.output_shape[-1]
     y = (np.arange(N) % n_classes).astype("int32")
-    expected = np.asarray(model(x, training=False))
+    expected = value_of(model(x, training=False))
     np.savez(here / "expected.npz", x=x, p=expected)
     data = here / "data.h5"
     with h5py.File(data, "w") as f:
@@ -230,7 +175,7 @@ def test_case(name, folder):
     model.save(theirs[".keras"])
     model.save(theirs[".h5"])
     model.save_weights(theirs[".weights.h5"])
-    bits = {v.path: np.asarray(v.value) for v in model.variables if "seed_generator" not in v.path}
+    bits = {v.path: value_of(v) for v in model.variables if "seed_generator" not in v.path}
     for ending, path in theirs.items():
         whose = ["--model", theirs[".keras"]] if ending == ".weights.h5" else []
         ours = here / f"ours{ending.replace('.', '-')}.h5"
@@ -248,14 +193,14 @@ def test_case(name, folder):
     worst = 0.0
     for again in (here / "ours.keras", start):
         loaded = keras.models.load_model(again, compile=False, custom_objects=CUSTOM)
-        worst = max(worst, difference(np.asarray(loaded(x, training=False)), expected))
+        worst = max(worst, difference(value_of(loaded(x, training=False)), expected))
     from_text = keras.models.model_from_json((here / "ours.json").read_text(), custom_objects=CUSTOM)
     from_text.load_weights(here / "ours.weights.h5")
-    worst = max(worst, difference(np.asarray(from_text(x, training=False)), expected))
+    worst = max(worst, difference(value_of(from_text(x, training=False)), expected))
     note(name, f"Keras {keras.__version__}", worst)
     detail = ""
-    if not shown[name] & RANDOM and (name in CASES or name == "keras-example"):
-        worst, detail = gradient_difference(name, model, start, x, y, data, here)
+    if gradients_of and not shown[name] & RANDOM:
+        worst, detail = gradient_difference(gradients_of(build, model, x, y), model, start, data, here)
         note(name, "gradient", worst)
     limits = {column: TOLERANCE_GRADIENT if column == "gradient" else TOLERANCE for column in rows[name]}
     beyond = {column: value for column, value in rows[name].items() if value > limits[column]}
@@ -290,8 +235,18 @@ for folder in sorted(pathlib.Path(sys.argv[2]).iterdir()):
 '''
 
 
-@pytest.mark.parametrize("reader", ["Keras 3.3.3", "tf_keras"])
-def test_other_readers(reader, folder):
+def came_back_otherwise(here, word, kinds):
+    """Those of a reader's files that hold other weights than it was given."""
+    start = here / "ours-keras.h5"
+    kinds = [kind for kind in kinds if (here / (word + kind)).exists()]
+    ours = [here / f"back-{word}{kind.replace('.', '-')}.h5" for kind in kinds]
+    for kind, path in zip(kinds, ours):
+        run("cnnbn-convert", *(["--model", start] if kind == ".weights.h5" else []), here / (word + kind), path)
+    expected, *found = [line.split()[0] for line in run("cnnbn-info", "--digest", start, *ours).splitlines()]
+    return [kind for kind, digest in zip(kinds, found, strict=True) if digest != expected]
+
+
+def check_reader(reader, folder):
     """Files from here open there; what is saved there comes back with the same weights."""
     environment = dict(os.environ, KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=os.environ["CNNBN_KERAS_OLD"])
     word = reader.split()[0].lower()
@@ -316,41 +271,31 @@ def test_other_readers(reader, folder):
         rows[name][reader] = max(off, rows[name].get(reader, 0))
         if off > TOLERANCE:
             wrong.append((name, ending, off))
+    kinds = (".h5", ".keras") if word == "tf_keras" else (".h5", ".keras", ".weights.h5")
     for name in rows.keys() - CANNOT[reader].keys():
-        for kind in (".h5", ".keras", ".weights.h5"):
-            back = folder / name / (word + kind)
-            if not back.exists() or (word == "tf_keras" and kind != ".h5" and kind != ".keras"):
-                continue
-            ours = folder / name / f"back-{word}{kind.replace('.', '-')}.h5"
-            whose = ["--model", folder / name / "ours-keras.h5"] if kind == ".weights.h5" else []
-            try:
-                run("cnnbn-convert", *whose, back, ours)
-                if run("cnnbn-info", "--digest", ours).split()[0] != run("cnnbn-info", "--digest", folder / name / "ours-keras.h5").split()[0]:
-                    wrong.append((name, kind, "other weights came back"))
-            except AssertionError as error:
-                wrong.append((name, kind, str(error)[-300:]))
+        try:
+            wrong += [(name, kind, "other weights came back") for kind in came_back_otherwise(folder / name, word, kinds)]
+        except AssertionError as error:
+            wrong.append((name, str(error)[-300:]))
     assert not wrong, json.dumps(wrong, indent=1)
     assert not refused, json.dumps(refused, indent=1)
 
 
-COLUMNS = ["forward", "gradient", f"Keras {keras.__version__}", "Keras 3.3.3", "tf_keras", "ONNX", "folded"]
+READERS = ["Keras 3.3.3", "tf_keras"]
+COLUMNS = ["forward", "gradient", f"Keras {keras.__version__}", *READERS, "ONNX", "folded"]
 
 
-def test_table():
-    """Layers by type: the worst of all cases that hold it; then the built-in models."""
-    kinds = sorted({kind for name in CASES if name in shown for kind in shown[name]})
-    lines = ["| layer | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
-    for kind in kinds + BUILT_IN:
-        names = [kind] if kind in BUILT_IN else [name for name in CASES if name in shown and kind in shown[name]]
-        if kind in BUILT_IN and kind not in rows:
-            continue
+def write_table(what, names_of):
+    """A row for each key of names_of: the worst of the cases that it names."""
+    lines = [f"| {what} | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for key, names in names_of.items():
         cells = []
         for column in COLUMNS:
             values = [rows[name][column] for name in names if column in rows[name]]
             cells.append(f"{max(values):.1e}" if values else "-")
-        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+        lines.append(f"| {key} | " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"
     print(text)
     if os.environ.get("CNNBN_TABLE"):
-        with open(os.environ["CNNBN_TABLE"], "w") as f:
+        with open(os.environ["CNNBN_TABLE"], "a") as f:
             f.write(text)

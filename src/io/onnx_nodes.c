@@ -59,23 +59,30 @@ int cnnbn__onnx_order(cnnbn__onnx_file *f, int value)
 
 /* ---------------------------------------------------------------- weights */
 
+static char *param_of_shape(cnnbn__onnx_file *f, int param, int rank, const int64_t *dim)
+{
+    const cnnbn_param *p = &f->graph->model->params[param];
+    if (!f->shared[param])
+        f->shared[param] =
+            cnnbn__onnx_floats(f, cnnbn__onnx_text(f, "%s/%s", f->graph->model->layers[p->layer].name, p->name), rank,
+                               dim, f->params[param]);
+    return f->shared[param];
+}
+
 char *cnnbn__onnx_param(cnnbn__onnx_file *f, int param)
 {
     const cnnbn_param *p = &f->graph->model->params[param];
     int64_t dim[4];
     for (int d = 0; d < p->rank && d < 4; d++) dim[d] = p->dim[d];
-    if (!f->shared[param])
-        f->shared[param] =
-            cnnbn__onnx_floats(f, cnnbn__onnx_text(f, "%s/%s", f->graph->model->layers[p->layer].name, p->name),
-                               p->rank, dim, f->params[param]);
-    return f->shared[param];
+    return param_of_shape(f, param, p->rank, dim);
 }
 
 static char *vector(cnnbn__onnx_file *f, int op, int param, const char *missing, float value)
 {
     const cnnbn_shape shape = f->graph->ops[op].shape;
     const int64_t n = shape.dim[shape.rank - 1];
-    if (param >= 0) return cnnbn__onnx_param(f, param);
+    if (param >= 0)
+        return param_of_shape(f, param, 1, &n); /* Normalization may have one value, or one for each of an image */
     float *data = cnnbn__onnx_grab(f, (size_t)n * sizeof(float));
     for (int64_t i = 0; data && i < n; i++) data[i] = value;
     return data ? cnnbn__onnx_floats(f, cnnbn__onnx_name(f, op, missing), 1, &n, data) : NULL;

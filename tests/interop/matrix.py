@@ -54,12 +54,19 @@ def run(program, *arguments):
     return done.stdout
 
 
+def set_weights(model, values):
+    model.set_weights(values)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # or it goes on with what it was built with
+
+
 def randomise(model, seed):
     """Of a size that keeps the activations so; moving statistics that are not 0 and 1."""
     rng = np.random.default_rng(seed)
     values = []
     for w in model.weights:
-        if w.name in ("gamma", "moving_variance"):
+        if w.name in ("gamma", "moving_variance", "variance"):
             value = rng.uniform(0.5, 1.5, w.shape)
         elif w.name.endswith("kernel"):
             # a depthwise kernel sums over its window alone
@@ -68,7 +75,7 @@ def randomise(model, seed):
         else:
             value = rng.normal(0, 0.1, w.shape)
         values.append(value.astype("float32"))
-    model.set_weights(values)
+    set_weights(model, values)
 
 
 def value_of(tensor):
@@ -81,7 +88,7 @@ def double_of(build, model):
     keras.config.set_dtype_policy("float64")
     try:
         double = build()
-        double.set_weights([value_of(w) for w in model.weights])
+        set_weights(double, [value_of(w) for w in model.weights])
     finally:
         keras.config.set_dtype_policy("float32")
     return double

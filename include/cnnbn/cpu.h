@@ -23,6 +23,9 @@ CNNBN_API int cnnbn_cpu_supports(cnnbn_isa isa);
 CNNBN_API const char *cnnbn_isa_name(cnnbn_isa isa);
 /* Cores in this process' affinity mask, at least 1. */
 CNNBN_API int cnnbn_cpu_cores_allowed(void);
+/* Binds the calling thread, number `thread` of the process' `n_threads`, to a core of its own where the affinity mask has one for
+ * each of them and no variable of OpenMP's (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY) says where they shall run. */
+CNNBN_API void cnnbn_cpu_bind_thread(int thread, int n_threads);
 /* Marketing name of the CPU as /proc/cpuinfo has it, borrowed for ever; "unknown" where there is none. */
 CNNBN_API const char *cnnbn_cpu_name(void);
 

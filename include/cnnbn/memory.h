@@ -22,6 +22,11 @@ CNNBN_API cnnbn_status cnnbn_alloc_array(size_t n, size_t elem_bytes, const char
 
 CNNBN_API void cnnbn_free(void *block); /* NULL is fine */
 
+/* A zeroed block of its own pages, none of which is touched: each comes to stand in the memory next to the core that writes to it
+ * first. Aligned and checked as by cnnbn_alloc. *out: cnnbn_free_pages with the same bytes. */
+CNNBN_API cnnbn_status cnnbn_alloc_pages(size_t bytes, const char *what, void **out) CNNBN_MUST_CHECK;
+CNNBN_API void cnnbn_free_pages(void *block, size_t bytes); /* NULL is fine */
+
 /* Copy of a NUL-ended string; *out owns it (cnnbn_free). */
 CNNBN_API cnnbn_status cnnbn_strdup(const char *text, char **out) CNNBN_MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int cnnbn_cpu_supports(cnnbn_isa isa)
@@ -51,6 +52,25 @@ int cnnbn_cpu_cores_allowed(void)
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
     int count = CPU_COUNT(&set);
     return count > 0 ? count : 1;
+}
+
+void cnnbn_cpu_bind_thread(int thread, int n_threads)
+{
+    static const char *const theirs[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"};
+    cpu_set_t allowed, one;
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        if (getenv(theirs[i])) return;
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) != n_threads) return;
+    size_t core = 0;
+    for (int before = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, &allowed)) continue;
+        if (before++ == thread) break;
+    }
+    if (core == CPU_SETSIZE) return;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    (void)sched_setaffinity(0, sizeof one, &one); /* if not, it runs where the system wants it */
 }
 
 static char cpu_name[128] = "unknown";

@@ -55,6 +55,36 @@ cnnbn_status cnnbn_alloc(size_t bytes, const char *what, void **out)
     return CNNBN_OK;
 }
 
+/* A block's pages: whole huge ones. 0: too many. */
+static size_t mapped_bytes(size_t bytes)
+{
+    return bytes <= SIZE_MAX - 2 * huge_page ? (bytes / huge_page + 1) * huge_page : 0;
+}
+
+cnnbn_status cnnbn_alloc_pages(size_t bytes, const char *what, void **out)
+{
+    const size_t wanted = mapped_bytes(bytes);
+    *out = NULL;
+    if (bytes >= checked_from) CNNBN_TRY(check_left(bytes, what));
+    char *map = wanted ? mmap(NULL, wanted + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                       : MAP_FAILED;
+    if (map == MAP_FAILED) return cnnbn_error(CNNBN_ERR_MEMORY, "no memory: %zu bytes wanted for %s", bytes, what);
+    const size_t front = (huge_page - (uintptr_t)map % huge_page) % huge_page;
+    if (front) (void)munmap(map, front);
+    if (front < huge_page) (void)munmap(map + front + wanted, huge_page - front);
+#ifdef MADV_HUGEPAGE
+    if (bytes >= huge_from) (void)madvise(map + front, wanted, MADV_HUGEPAGE);
+#endif
+    atomic_fetch_add_explicit(&n_allocs, 1, memory_order_relaxed);
+    *out = map + front;
+    return CNNBN_OK;
+}
+
+void cnnbn_free_pages(void *block, size_t bytes)
+{
+    if (block) (void)munmap(block, mapped_bytes(bytes));
+}
+
 cnnbn_status cnnbn_alloc_array(size_t n, size_t elem_bytes, const char *what, void **out)
 {
     *out = NULL;

@@ -368,6 +368,10 @@ void cnnbn__weight_sums_finish(cnnbn_net *net);                    /* all gradie
 cnnbn_status cnnbn__net_plan(cnnbn_net *net, program *prog, int max_samples, int max_slice);
 void cnnbn__program_free(program *prog);
 int cnnbn__sums_of(const instr *in); /* batch norm whose backward sums the instruction makes, or -1 */
+/* threads.c */
+cnnbn_status cnnbn__threads_create(cnnbn_net *net) CNNBN_MUST_CHECK;
+void cnnbn__threads_touch_arena(cnnbn_net *net); /* once it stands */
+void cnnbn__threads_destroy(cnnbn_net *net);
 /* instr.c: one instruction on one unit */
 void cnnbn__run_instr(const work_unit *u, const instr *in);
 float *cnnbn__instr_array(const work_unit *u, int v);

@@ -106,42 +106,6 @@ static cnnbn_status plan_join(cnnbn_net *net)
     return CNNBN_OK;
 }
 
-static cnnbn_status alloc_threads(cnnbn_net *net)
-{
-    void *memory;
-    const program *train = &net->train, *infer = &net->infer;
-    CNNBN_TRY(cnnbn_alloc_array((size_t)net->n_threads, sizeof(thread_state), "threads", &memory));
-    net->threads = memory;
-    int deepest = 1;
-    for (int t = 0; t < net->n_threads; t++) {
-        thread_state *ts = &net->threads[t];
-        ts->first = net->first_slice + cnnbn_part_begin(net->n_slices, net->n_threads, t);
-        ts->n_slices = net->first_slice + cnnbn_part_begin(net->n_slices, net->n_threads, t + 1) - ts->first;
-        CNNBN_TRY(alloc_ints((size_t)ts->n_slices + 2, "bounds of slices", &ts->bounds));
-        CNNBN_TRY(alloc_bytes((size_t)ts->n_slices + 2, "merges of slices", &ts->n_merge));
-        cnnbn_run run;
-        cnnbn_run_fill(&run, net->config.batch_size, net->S, ts->first, ts->n_slices, ts->bounds, ts->n_merge);
-        if (run.depth > deepest) deepest = run.depth;
-    }
-    net->stack_entries = deepest + STACK_SPARE;
-    size_t entries = (size_t)net->stack_entries;
-    size_t scratch = train->scratch_floats > infer->scratch_floats ? train->scratch_floats : infer->scratch_floats;
-    size_t workspace =
-        train->workspace_floats > infer->workspace_floats ? train->workspace_floats : infer->workspace_floats;
-    size_t unit = (size_t)(train->max_unit > net->block ? train->max_unit : net->block);
-    for (int t = 0; t < net->n_threads; t++) {
-        thread_state *ts = &net->threads[t];
-        CNNBN_TRY(alloc_floats(scratch, "scratch of a thread", &ts->scratch));
-        CNNBN_TRY(alloc_floats(workspace, "workspace of a thread", &ts->workspace));
-        CNNBN_TRY(alloc_floats(entries * train->stack_floats, "partial gradients of a thread", &ts->stack));
-        size_t sums = entries * train->payload_max;
-        CNNBN_TRY(alloc_doubles(sums > net->n_sums ? sums : net->n_sums, "partial sums of a thread", &ts->sums));
-        CNNBN_TRY(cnnbn_alloc_array(unit, sizeof(uint64_t), "dropout keys", &memory));
-        ts->keys = memory;
-    }
-    return CNNBN_OK;
-}
-
 /* Level after which a weight's gradients are complete; -1: never computed (no path to the loss). */
 static int done_level(const cnnbn_net *net, int param)
 {
@@ -228,6 +192,7 @@ static cnnbn_status plan_rank(cnnbn_net *net)
 static cnnbn_status create(cnnbn_net *net)
 {
     const cnnbn_net_config *config = &net->config;
+    void *memory;
     CNNBN_TRY(check_config(config));
     CNNBN_TRY(cnnbn__augment_check(net->model, &config->augment));
     CNNBN_TRY(plan_rank(net));
@@ -244,11 +209,13 @@ static cnnbn_status create(cnnbn_net *net)
         CNNBN_TRY(cnnbn__net_emit(net, &net->train, 1));
         CNNBN_TRY(cnnbn__net_plan(net, &net->train, (int)net->max_local, net->block));
     }
-    CNNBN_TRY(alloc_threads(net));
+    CNNBN_TRY(cnnbn__threads_create(net));
     CNNBN_TRY(plan_join(net));
     CNNBN_TRY(cnnbn__weight_sums_alloc(net));
     const program *train = &net->train, *infer = &net->infer;
-    CNNBN_TRY(alloc_floats(train->arena_floats, "activations and gradients", &net->arena));
+    CNNBN_TRY(cnnbn_alloc_pages(train->arena_floats * sizeof(float), "activations and gradients", &memory));
+    net->arena = memory;
+    cnnbn__threads_touch_arena(net);
     size_t prepared = train->prepared_floats > infer->prepared_floats ? train->prepared_floats : infer->prepared_floats;
     CNNBN_TRY(alloc_floats(prepared, "prepared weights", &net->prepared));
     CNNBN_TRY(alloc_doubles(((size_t)net->n_nodes + 1) * train->payload_max, "sums of the rank", &net->nodes));
@@ -289,24 +256,21 @@ void cnnbn_net_destroy(cnnbn_net *net)
 {
     if (!net) return;
     cnnbn_reducer_destroy(net->reducer);
-    cnnbn__program_free(&net->train);
-    cnnbn__program_free(&net->infer);
     for (int i = 0; i < net->n_ops; i++) {
         cnnbn_free(net->ops[i].in);
         cnnbn_free(net->ops[i].plain.scale);
     }
-    for (int t = 0; net->threads && t < net->n_threads; t++) {
-        thread_state *ts = &net->threads[t];
-        void *const blocks[] = {ts->scratch, ts->stack, ts->workspace, ts->sums, ts->keys, ts->bounds, ts->n_merge};
-        for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
-    }
-    void *const blocks[] = {
-        net->input_scale, net->input_shift,  net->input_white, net->ops,       net->graph_values, net->bns,
-        net->bn_memory,   net->param_offset, net->agains,      net->weights,   net->state,        net->grads,
-        net->slots[0],    net->slots[1],     net->norms,       net->penalties, net->arena,        net->prepared,
-        net->nodes,       net->reduced,      net->threads,     net->joins,     net->copies,       net->buckets,
-        net->requests,    net->rank_bounds,  net->rank_merge,  net->loss_sums, net->bn_partial,   net->bn_join,
-        net->centred,     net->ratios,       net->accumulated, net->ema,       net->ema_state,    net->state_before};
+    cnnbn__threads_destroy(net);
+    cnnbn_free_pages(net->arena, net->train.arena_floats * sizeof(float));
+    cnnbn__program_free(&net->train);
+    cnnbn__program_free(&net->infer);
+    void *const blocks[] = {net->input_scale, net->input_shift, net->input_white,  net->ops,         net->graph_values,
+                            net->bns,         net->bn_memory,   net->param_offset, net->agains,      net->weights,
+                            net->state,       net->grads,       net->slots[0],     net->slots[1],    net->norms,
+                            net->penalties,   net->prepared,    net->nodes,        net->reduced,     net->joins,
+                            net->copies,      net->buckets,     net->requests,     net->rank_bounds, net->rank_merge,
+                            net->loss_sums,   net->bn_partial,  net->bn_join,      net->centred,     net->ratios,
+                            net->accumulated, net->ema,         net->ema_state,    net->state_before};
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) cnnbn_free(blocks[k]);
     cnnbn_free(net);
 }

@@ -1,9 +1,11 @@
 /* base: status, memory, random numbers, slices and their tree, digest. */
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "cnnbn/cpu.h"
 #include "cnnbn/digest.h"
 #include "cnnbn/memory.h"
 #include "cnnbn/rng.h"
@@ -42,6 +44,58 @@ static void allocation_is_checked_and_counted(void **state)
     check_status(cnnbn_alloc_array(SIZE_MAX / 2, 4, "a test", &block), CNNBN_ERR_MEMORY, "a test");
     assert_null(block);
     check_status(cnnbn_alloc(SIZE_MAX - 3, "a test", &block), CNNBN_ERR_MEMORY, NULL);
+}
+
+static void pages_are_zero_aligned_and_apart(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, (size_t)2 << 20, ((size_t)6 << 20) + 4};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *a, *b;
+        check_ok(cnnbn_alloc_pages(sizes[i], "a test", &a));
+        check_ok(cnnbn_alloc_pages(sizes[i], "a test", &b));
+        assert_int_equal((uintptr_t)a % (2 << 20), 0);
+        for (size_t k = 0; k < sizes[i]; k += 4096) assert_int_equal(((char *)a)[k], 0);
+        memset(a, 1, sizes[i]);
+        if (sizes[i]) assert_int_equal(((char *)b)[sizes[i] - 1], 0);
+        cnnbn_free_pages(a, sizes[i]);
+        cnnbn_free_pages(b, sizes[i]);
+    }
+    void *block;
+    check_status(cnnbn_alloc_pages(SIZE_MAX - 3, "a test", &block), CNNBN_ERR_MEMORY, NULL);
+    assert_null(block);
+    cnnbn_free_pages(NULL, 5);
+}
+
+static void *bind_last(void *count)
+{
+    int n = *(int *)count;
+    cnnbn_cpu_bind_thread(n - 1, n);
+    *(int *)count = cnnbn_cpu_cores_allowed();
+    return NULL;
+}
+
+/* In a thread of its own, so that the others may go on where they like. */
+static int cores_after_binding(int n)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, bind_last, &n), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return n;
+}
+
+static void a_thread_is_bound_where_each_has_a_core(void **state)
+{
+    (void)state;
+    int cores = cnnbn_cpu_cores_allowed();
+    (void)unsetenv("OMP_PROC_BIND");
+    (void)unsetenv("OMP_PLACES");
+    (void)unsetenv("GOMP_CPU_AFFINITY");
+    assert_int_equal(cores_after_binding(cores + 1), cores);
+    assert_int_equal(setenv("OMP_PROC_BIND", "false", 1), 0);
+    assert_int_equal(cores_after_binding(cores), cores);
+    (void)unsetenv("OMP_PROC_BIND");
+    assert_int_equal(cores_after_binding(cores), 1);
 }
 
 /* What no machine has is refused with both figures; what this one has is told within its bounds. */
@@ -230,6 +284,8 @@ int main(void)
         cmocka_unit_test(status_codes_and_messages),
         cmocka_unit_test(allocation_is_checked_and_counted),
         cmocka_unit_test(memory_that_cannot_be_is_refused),
+        cmocka_unit_test(pages_are_zero_aligned_and_apart),
+        cmocka_unit_test(a_thread_is_bound_where_each_has_a_core),
         cmocka_unit_test(philox_known_answers),
         cmocka_unit_test(random_numbers_are_uniform_and_in_range),
         cmocka_unit_test(beta_has_its_moments),

@@ -90,12 +90,12 @@ function(cnnbn_add_script_test name script)
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
 endfunction()
 
-# The environment of the tests. Starts take most of their time, and a looking for network hardware takes most of a start under Open MPI
-# (pml; one host needs none), a daemon most of what is left of one without mpirun (ess). Ranks and threads that wait give their core
-# away: others run beside them. The slow unwinder: libraries without frame pointers would hide from the suppressions.
+# The environment of the tests. Starts take most of their time, and a daemon takes most of a start without mpirun under Open MPI (ess).
+# Ranks and threads that wait give their core away: others run beside them. The slow unwinder: libraries without frame pointers would
+# hide from the suppressions.
 set(cnnbn_test_environment
   OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  OMPI_MCA_pml=ob1 OMPI_MCA_ess_singleton_isolated=1 OMPI_MCA_mpi_yield_when_idle=1
+  OMPI_MCA_ess_singleton_isolated=1 OMPI_MCA_mpi_yield_when_idle=1
   OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
   LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0 ASAN_OPTIONS=fast_unwind_on_malloc=0
   CNNBN_BIN=${CMAKE_BINARY_DIR}/bin CNNBN_SOURCE=${PROJECT_SOURCE_DIR} CNNBN_MPIRUN=${PROJECT_SOURCE_DIR}/scripts/mpirun.sh)

@@ -15,8 +15,6 @@ is_open_mpi() {
 }
 if is_open_mpi; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-    # Shared memory needs no look for network hardware: half of the time of a start.
-    export OMPI_MCA_pml=${OMPI_MCA_pml:-ob1}
     # Waiting ranks give their core away where there are more ranks than cores: 100 to 1,000 times faster there.
     if [ "$ranks" -gt "$cores" ]; then export OMPI_MCA_mpi_yield_when_idle=1; fi
     exec "$launcher" --oversubscribe --bind-to none -np "$ranks" "$@"

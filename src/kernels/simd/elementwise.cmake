@@ -1,6 +1,6 @@
 # Element-wise kernels: the same sources once per instruction set, each an object library of its own so that no function
 # compiled for a wider set can be picked by the linker for a narrower one.
-set(ew_sources elementwise.c ew_activation.c ew_batchnorm.c ew_direct.c ew_image.c ew_input.c ew_loss.c ew_merge.c ew_norm.c ew_optimizer.c
+set(ew_sources elementwise.c ew_activation.c ew_batchnorm.c ew_bn_sums.c ew_direct.c ew_image.c ew_input.c ew_loss.c ew_merge.c ew_norm.c ew_optimizer.c
                ew_panel.c ew_pool.c ew_resize.c ew_window.c)
 list(TRANSFORM ew_sources PREPEND simd/)
 
@@ -20,7 +20,7 @@ function(cnnbn_add_elementwise isa)
   target_compile_definitions(cnnbn_kernels PRIVATE CNNBN_HAVE_SIMD_${upper})
 endfunction()
 
-set_source_files_properties(simd/ew_direct.c simd/ew_panel.c PROPERTIES COMPILE_OPTIONS -ffp-contract=fast)
+set_source_files_properties(simd/ew_bn_sums.c simd/ew_direct.c simd/ew_panel.c PROPERTIES COMPILE_OPTIONS -ffp-contract=fast)
 target_include_directories(cnnbn_kernels PRIVATE simd)
 
 cnnbn_add_elementwise(baseline)

@@ -70,6 +70,9 @@ void EW(bn_stats)(const cnnbn_run *run, int positions, int C, const float *x, co
 void EW(bn_apply)(size_t rows, int C, const float *x, const cnnbn_prologue *in, const float *add, float *y);
 void EW(bn_bwd_sums)(const cnnbn_run *run, int positions, int C, const float *dz, const float *x,
                      const cnnbn_prologue *in, double *sums, size_t sums_stride);
+/* ew_bn_sums.c: the sums of one slice, added to sums, for channels that fit. */
+int EW(bn_sums_fit)(int C, cnnbn_activation act);
+void EW(bn_sums)(size_t rows, int C, const float *dz, const float *x, const cnnbn_prologue *in, double *sums);
 void EW(bn_bwd_apply)(size_t rows, int C, const float *dz, const float *x, const cnnbn_prologue *in, const float *a,
                       const float *b, const float *c0, cnnbn_activation pre, float *dx);
 void EW(stat_rows)(size_t rows, int C, const float *x, const float *local, double *sums);

@@ -304,13 +304,13 @@ void EW(bn_bwd_sums)(const cnnbn_run *run, int positions, int C, const float *dz
                      const cnnbn_prologue *in, double *sums, size_t sums_stride)
 {
     size_t sample = (size_t)positions * (size_t)C;
-    int height = 0;
+    int height = 0, in_registers = EW(bn_sums_fit)(C, in->act);
     for (int s = 0; s < run->n_slices; s++) {
         double *entry = sums + (size_t)height * sums_stride;
         size_t rows = (size_t)(run->bounds[s + 1] - run->bounds[s]) * (size_t)positions;
         size_t at = (size_t)run->bounds[s] * sample;
         memset(entry, 0, 2 * (size_t)C * sizeof *entry);
-        if (rows) bwd_sums_slice(rows, C, dz + at, x + at, in, entry);
+        if (rows) (in_registers ? EW(bn_sums) : bwd_sums_slice)(rows, C, dz + at, x + at, in, entry);
         height = cnnbn__stack_push_f64(run, s, height, 2 * (size_t)C, sums, sums_stride);
     }
 }

@@ -36,7 +36,7 @@ CUSTOM = {"gelu_tanh": golden.gelu_tanh}
 # What another reader cannot do with a file that is right.
 NO_WORD = "a function of the user's own in Keras"
 CANNOT = {
-    "Keras 3.3.3": {"activation_gelu_tanh": NO_WORD},
+    "Keras 3.3.3": {"activation_gelu_tanh": NO_WORD, "normalization_inverted": "wants as many numbers as channels"},
     "tf_keras": {
         "activation_gelu_tanh": NO_WORD,
         "activation_hard_sigmoid": "another function in Keras 2",
@@ -229,6 +229,9 @@ for folder in sorted(pathlib.Path(sys.argv[2]).iterdir()):
     for ending in sys.argv[3:]:
         try:
             model = keras.models.load_model(folder / ("ours" + ending), compile=False)
+            for layer in model.layers:
+                if type(layer).__name__ == "Normalization" and layer.input_mean is None:
+                    layer.finalize_state()  # Keras 3.3 computes with 0 and 1 until then, of an .h5
             p = np.asarray(model(stored["x"], training=False))
             np.save(folder / (sys.argv[1] + ending + ".npy"), p)
             if ending == "-keras.h5":

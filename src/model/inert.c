@@ -35,8 +35,11 @@ static const inert_key keys[] = {
     {"synchronized", "BatchNormalization", NULL, ""}, /* here an option of the run: --bn sync or local */
     {"noise_shape", "Dropout", " null ", "remove it; every element is dropped on its own here"},
     {"noise_shape", "SpatialDropout2D", " null ", "remove it; whole channels are dropped here"},
-    {"seed", NULL, NULL, ""}, /* randomness comes from --seed */
+    {"seed", NULL, NULL, ""},     /* randomness comes from --seed */
+    {"rng_type", NULL, NULL, ""}, /* Keras 2: how TensorFlow makes it */
     {"rms_scaling", "LayerNormalization", " false ", "remove it; RMS normalisation is not supported"},
+    {"groups", "Conv2DTranspose", " 1 ", "a transposed convolution has one group here"}, /* Keras 2 writes it */
+    {"value_range", "RandomRotation", NULL, ""}, /* Keras 3.3 writes it and never looks at it */
     {"groups", "SeparableConv2D", " 1 ", "a separable convolution has a group for each channel"},
     {"kernel_initializer", "SeparableConv2D", NULL, ""}, /* Keras 2 writes it beside those that it uses */
 };

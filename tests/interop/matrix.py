@@ -36,12 +36,24 @@ CUSTOM = {"gelu_tanh": golden.gelu_tanh}
 # What another reader cannot do with a file that is right.
 NO_WORD = "a function of the user's own in Keras"
 CANNOT = {
-    "Keras 3.3.3": {"activation_gelu_tanh": NO_WORD, "normalization_inverted": "wants as many numbers as channels"},
+    "Keras 3.3.3": {
+        "activation_gelu_tanh": NO_WORD,
+        "normalization_inverted": "wants as many numbers as channels",
+        "conv_transpose_output": "wants an output_padding above 0",
+        "random_contrast": "has no value_range",
+    },
     "tf_keras": {
         "activation_gelu_tanh": NO_WORD,
         "activation_hard_sigmoid": "another function in Keras 2",
         "activation_hard_swish": "not known to Keras 2",
+        "random_contrast": "has no value_range",
     },
+}
+# What it does not save as it is.
+DOES_NOT_SAVE = {
+    "Keras 3.3.3": lambda name, kind: (name.startswith("random_") and kind == ".h5")  # TypeError: cannot pickle 'module' object
+    or name == "conv_transpose_output_even",  # get_config() leaves output_padding out
+    "tf_keras": lambda name, kind: False,
 }
 rows, shown = {}, {}
 
@@ -237,7 +249,11 @@ for folder in sorted(pathlib.Path(sys.argv[2]).iterdir()):
             if ending == "-keras.h5":
                 for kind in (".h5", ".keras", ".weights.h5"):
                     out = folder / (sys.argv[1] + kind)
-                    model.save_weights(out) if kind == ".weights.h5" else model.save(out)
+                    try:
+                        model.save_weights(out) if kind == ".weights.h5" else model.save(out)
+                    except Exception as error:
+                        out.unlink(missing_ok=True)
+                        print(json.dumps([folder.name, "saving " + kind, f"{type(error).__name__}: {error}"[:300]]), flush=True)
             print(json.dumps([folder.name, ending, ""]), flush=True)
         except Exception as error:
             print(json.dumps([folder.name, ending, f"{type(error).__name__}: {error}"[:300]]), flush=True)
@@ -273,6 +289,8 @@ def check_reader(reader, folder):
         name, ending, error = json.loads(line)
         if name in CANNOT[reader]:
             continue
+        if ending.startswith("saving ") and DOES_NOT_SAVE[reader](name, ending.removeprefix("saving ")):
+            continue
         if error:
             refused.setdefault(name, {})[ending] = error
             continue
@@ -283,8 +301,9 @@ def check_reader(reader, folder):
             wrong.append((name, ending, off))
     kinds = (".h5", ".keras") if word == "tf_keras" else (".h5", ".keras", ".weights.h5")
     for name in rows.keys() - CANNOT[reader].keys():
+        sound = [kind for kind in kinds if not DOES_NOT_SAVE[reader](name, kind)]
         try:
-            wrong += [(name, kind, "other weights came back") for kind in came_back_otherwise(folder / name, word, kinds)]
+            wrong += [(name, kind, "other weights came back") for kind in came_back_otherwise(folder / name, word, sound)]
         except AssertionError as error:
             wrong.append((name, str(error)[-300:]))
     assert not wrong, json.dumps(wrong, indent=1)

@@ -167,6 +167,27 @@ static void arguments_are_read(void **state)
     cnnbn_model_destroy(m);
 }
 
+/* Keras 2 writes an argument that the layer inherits and does not use; any value but that of none is refused. */
+static void an_inherited_argument_is_looked_at(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"class_name\": \"Sequential\", \"config\": [{\"class_name\": \"Conv2DTranspose\", \"config\": {\"name\": "
+        "\"t\", "
+        "\"filters\": 2, \"kernel_size\": [2, 2], \"groups\": %d, \"batch_input_shape\": [null, 4, 4, 1]}}]}";
+    for (int groups = 1; groups <= 2; groups++) {
+        char text[sizeof json + 8];
+        cnnbn_model *m = NULL;
+        (void)snprintf(text, sizeof text, json, groups);
+        cnnbn_status status = cnnbn_model_from_text(text, strlen(text), "test", NULL, &m);
+        if (groups == 1)
+            check_ok(status);
+        else
+            check_status(status, CNNBN_ERR_MODEL, "groups = 2");
+        cnnbn_model_destroy(m);
+    }
+}
+
 static void minimal_json_is_written(void **state)
 {
     (void)state;
@@ -221,10 +242,15 @@ static void an_axis_comes_with_the_module(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_files_are_read),       cmocka_unit_test(dialects_say_the_same),
-        cmocka_unit_test(nested_models_are_flattened), cmocka_unit_test(nested_names_and_freezing),
-        cmocka_unit_test(hard_sigmoid_of_keras2),      cmocka_unit_test(arguments_are_read),
-        cmocka_unit_test(minimal_json_is_written),     cmocka_unit_test(an_axis_comes_with_the_module),
+        cmocka_unit_test(golden_files_are_read),
+        cmocka_unit_test(dialects_say_the_same),
+        cmocka_unit_test(nested_models_are_flattened),
+        cmocka_unit_test(nested_names_and_freezing),
+        cmocka_unit_test(hard_sigmoid_of_keras2),
+        cmocka_unit_test(arguments_are_read),
+        cmocka_unit_test(an_inherited_argument_is_looked_at),
+        cmocka_unit_test(minimal_json_is_written),
+        cmocka_unit_test(an_axis_comes_with_the_module),
     };
     return cmocka_run_group_tests_name("model_keras", tests, NULL, NULL);
 }

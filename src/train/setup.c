@@ -356,6 +356,7 @@ cnnbn_status trainer_open(trainer *t)
         if (t->opt.steps > 0 && t->opt.steps < total) total = t->opt.steps;
         status = cnnbn_schedule_resolve(&t->opt.schedule, t->steps_per_epoch, total);
         identity_fill(t, t->data_digest, &t->id);
+        if (status == CNNBN_OK) status = identity_check_override(&t->id, t->opt.override);
     }
     CNNBN_TRY(cnnbn_comm_agree(t->comm, status));
     CNNBN_TRY(same_everywhere(t));

@@ -113,6 +113,35 @@ static int is_overridden(const char *list, const char *key)
     return 0;
 }
 
+static int is_of_identity(const identity *id, const char *name, size_t length)
+{
+    /* What other optimisers and losses have. */
+    static const char *const conditional[] = {"momentum", "nesterov", "epsilon",           "beta-1",
+                                              "beta-2",   "rho",      "trust-coefficient", "huber-delta"};
+    for (size_t i = 0; i < sizeof conditional / sizeof *conditional; i++)
+        if (strlen(conditional[i]) == length && strncmp(conditional[i], name, length) == 0) return 1;
+    for (int i = 0; i < id->n; i++)
+        if (strlen(id->entries[i].key) == length && strncmp(id->entries[i].key, name, length) == 0) return 1;
+    return 0;
+}
+
+cnnbn_status identity_check_override(const identity *id, const char *list)
+{
+    char names[600] = "";
+    for (const char *at = list; at && *at;) {
+        size_t part = strcspn(at, ",");
+        if (!is_of_identity(id, at, part)) {
+            for (int i = 0; i < id->n && strlen(names) + sizeof id->entries[i].key < sizeof names; i++)
+                (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "",
+                               id->entries[i].key);
+            return cnnbn_error(CNNBN_ERR_OPTION, "--override: found '%.*s', expected names of %s", (int)part, at,
+                               names);
+        }
+        at += part + (at[part] == ',');
+    }
+    return CNNBN_OK;
+}
+
 static cnnbn_status check_identity(const trainer *t, const cnnbn_checkpoint *c, const char *path)
 {
     for (int i = 0; i < t->id.n; i++) {

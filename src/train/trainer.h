@@ -105,6 +105,7 @@ typedef struct identity {
 typedef struct trainer trainer;
 
 void identity_fill(const trainer *t, const char *data_digest, identity *out);
+cnnbn_status identity_check_override(const identity *id, const char *list); /* of names that can be in an identity */
 /* Copies weights and slots out of the net into buffers of the snapshot; meta from the state. Rank 0 only. */
 typedef struct snapshot snapshot;
 cnnbn_status snapshot_create(const trainer *t, snapshot **out);

@@ -20,6 +20,7 @@ done << 'END'
 range --batch-size 0
 range --batch-size -8
 whole --batch-size 8x
+found..learning-rate'..expected.names.of.batch-size,.* --override lr,learning-rate
 range --epochs 0
 range --steps -1
 range --lr -0.1

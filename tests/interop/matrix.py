@@ -41,12 +41,15 @@ CANNOT = {
         "normalization_inverted": "wants as many numbers as channels",
         "conv_transpose_output": "wants an output_padding above 0",
         "random_contrast": "has no value_range",
+        **dict.fromkeys(["conv_leaky_relu", "conv_relu_arguments", "dense_elu"], "takes no layer as an activation"),
     },
     "tf_keras": {
         "activation_gelu_tanh": NO_WORD,
         "activation_hard_sigmoid": "another function in Keras 2",
         "activation_hard_swish": "not known to Keras 2",
         "random_contrast": "has no value_range",
+        "random_contrast_input": "wants a factor above 0",
+        "conv_transpose_dilated_valid": "wants one dilation for both axes",
     },
 }
 # What it does not save as it is.

@@ -130,7 +130,7 @@ static void shapes(void **state)
     layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, dilation_rate: 2}", "one of them is 1");
     layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, output_padding: 2}",
                    "output_padding = [2, 2]: must be less than the strides 2x2");
-    layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, groups: 2}", "has no such argument here");
+    layers_refused("- Conv2DTranspose: {filters: 2, kernel_size: 3, groups: 2}", "has one group here");
     layers_refused("- Flatten\n- Conv2DTranspose: {filters: 2, kernel_size: 3}", "(height, width, channels)");
     layers_refused(
         "- Reshape: {target_shape: [1, 64, 4]}\n- Conv2DTranspose: {filters: 2, kernel_size: [2, 1], padding: "

@@ -157,3 +157,17 @@ def mixed():
             L.Softmax(),
         ]
     )
+
+
+TORCH_ORDER = {4: (3, 2, 0, 1), 3: (2, 1, 0), 2: (1, 0), 1: (0,)}  # from Keras' layout to PyTorch's
+
+
+def in_torch_layouts(path):
+    """Weights of a checkpoint by Keras' names, transposed to PyTorch's layouts, double."""
+    weights = {}
+    with h5py.File(path) as f:
+        for layer in f["model_weights"].values():
+            for name in layer.attrs["weight_names"]:
+                value = layer[name][:].astype("float64")
+                weights["/".join(name.split("/")[-2:]).removesuffix(":0")] = value.transpose(TORCH_ORDER[value.ndim])
+    return weights

@@ -1,9 +1,8 @@
 """The example model beside PyTorch in double precision with one big batch: gradients of a step, and ten steps of SGD."""
-import h5py
 import numpy as np
 import pytest
 import torch
-from interop import checkpoint, images, train, worst
+from interop import checkpoint, images, in_torch_layouts, train, worst
 from torch import nn
 
 # Of the largest gradient of a weight tensor. 2.4e-6 was seen where no ReLU flips. Among two million activations of 32 images one may lie
@@ -38,18 +37,6 @@ class Example(nn.Module):
         yield "dense/bias", self.dense.bias
 
 
-def read(path):
-    """Weights of a checkpoint by Keras' names, transposed to PyTorch's layouts, double."""
-    weights = {}
-    with h5py.File(path) as f:
-        for layer in f["model_weights"].values():
-            for name in layer.attrs["weight_names"]:
-                value = layer[name][:].astype("float64")
-                order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim]
-                weights["/".join(name.split("/")[-2:]).removesuffix(":0")] = value.transpose(order)
-    return weights
-
-
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory):
     """Checkpoints whose weights are not special: gamma and beta have moved."""
@@ -58,7 +45,7 @@ def starts(tmp_path_factory):
 
 def torch_model(start):
     model = Example().double()
-    weights = read(start)
+    weights = in_torch_layouts(start)
     with torch.no_grad():
         for name, parameter in model.named():
             parameter.copy_(torch.from_numpy(weights[name].copy()))
@@ -77,7 +64,7 @@ def gradient_errors(start, folder, ranks):
     nn.functional.cross_entropy(model(x[:32]), y[:32]).backward()
     # One step of SGD with lr 1 is the gradient.
     one = ["--init-from", start, "--no-shuffle", "--steps", 1, "--optimizer", "sgd", "--lr", 1]
-    before, after = read(start), read(checkpoint(folder, *one, ranks=ranks))
+    before, after = in_torch_layouts(start), in_torch_layouts(checkpoint(folder, *one, ranks=ranks))
     errors = {}
     for name, parameter in model.named():
         ours, theirs = before[name] - after[name], parameter.grad.numpy()

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from interop import probabilities, run
+from interop import in_torch_layouts, probabilities, run
 
 CLASSES, N = 4, 6
 # Of the largest logarithm of a probability, and of the largest gradient of a weight: float32 sums of some hundred terms.
 TOLERANCE = 1e-5
 TOLERANCE_GRADIENT = 2e-5
-ORDER = {4: (3, 2, 0, 1), 3: (2, 1, 0), 2: (1, 0), 1: (0,)}  # from Keras' layout to PyTorch's
 
 IMAGE, SEQUENCE = (6, 5, 4), (9, 4)
 RANDOM = "{class_name: RandomUniform, config: {minval: 0.5, maxval: 1.5}}"
@@ -132,17 +131,6 @@ SEQUENCES = {
 }
 
 
-def read(path):
-    """Weights of a checkpoint by Keras' names, transposed to PyTorch's layouts, double."""
-    weights = {}
-    with h5py.File(path) as f:
-        for layer in f["model_weights"].values():
-            for name in layer.attrs["weight_names"]:
-                value = layer[name][:].astype("float64")
-                weights["/".join(name.split("/")[-2:]).removesuffix(":0")] = value.transpose(ORDER[value.ndim])
-    return weights
-
-
 def step(folder, data, lr):
     """A step of SGD from the first weights of the seed."""
     run("cnnbn-train", "--model", folder / "model.yaml", "--data", data, "--steps", 1, "--batch-size", N, "--optimizer", "sgd",
@@ -184,14 +172,14 @@ def test_layer(name, data, tmp_path):
     with h5py.File(data[shape]) as f:
         x = {split: torch.from_numpy(f[f"x_{split}"][:].astype("float64")).movedim(-1, 1) for split in ("train", "test")}
         y = torch.from_numpy(f["y_train"][:].astype("int64"))
-    before = read(start)
+    before = in_torch_layouts(start)
     w = {key: torch.from_numpy(value.copy()).requires_grad_() for key, value in before.items()}
     F.cross_entropy(logits_of(name, x["train"], w), y).backward()
     if not name.startswith("batch_norm"):  # which predicts with its moving statistics
         theirs = F.log_softmax(logits_of(name, x["test"], w), 1).detach().numpy()
         ours = np.log(probabilities(start, data[shape], N))
         assert np.max(np.abs(ours - theirs)) <= TOLERANCE * np.max(np.abs(theirs))
-    now = read(after)
+    now = in_torch_layouts(after)
     gradients = {key: value.grad.numpy() for key, value in w.items() if value.grad is not None}
     assert gradients.keys() == {key for key in before if "moving" not in key}
     least = 0.1 * max(np.max(np.abs(g)) for g in gradients.values())  # one that is zero but for rounding

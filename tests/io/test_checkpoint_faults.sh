@@ -56,6 +56,9 @@ mkdir -p "$run"
 calls=(openat write fsync close rename statfs fstatfs)
 strace -f -qq -e trace="$(IFS=,; echo "${calls[*]}")" -o "$dir/trace" "$tool" write "$new" 2 || exit 1
 grep -q 'fsync(' "$dir/trace" || { echo "no fsync in the trace: what is traced here?"; exit 1; }
+# The file is on the disk before it gets its name, and its name before success is told.
+order=$(sed -nE 's/^[0-9]+ +(fsync|rename)\(.*/\1/p' "$dir/trace" | tr '\n' ' ')
+[[ $order == *"fsync rename fsync "* ]] || { echo "expected fsync, rename, fsync; seen: $order"; exit 1; }
 
 # The checkpoint's own calls are those from the first look at its folder on; before that the program is being loaded.
 first=$(grep -n "\"$run\"" "$dir/trace" | head -n 1 | cut -d: -f1)

@@ -27,7 +27,9 @@ typedef enum cnnbn_arg_kind {
     CNNBN_ARG_CONSTRAINT,  /* constraint: null, name or Keras' object form */
     CNNBN_ARG_SHAPE,       /* shape: a list of up to CNNBN_RANK_MAX dimensions, one of them possibly -1 */
     CNNBN_ARG_AXES,        /* shape: an axis or a list of up to CNNBN_RANK_MAX of them; rank 0 for null */
-    CNNBN_ARG_BORDER,      /* i[0..3] top, bottom, left, right: 1, [1, 2] or [[1, 1], [2, 2]] */
+    CNNBN_ARG_NOISE, /* shape: a list with the batch's null in front, the others null (here 0: the axis' size) or a size;
+                        rank 0 for null */
+    CNNBN_ARG_BORDER,   /* i[0..3] top, bottom, left, right: 1, [1, 2] or [[1, 1], [2, 2]] */
     CNNBN_ARG_INTERVAL, /* interval: [low, high] with low <= high; a number x stands for [-x, x] where min = -max, for
                               [x, x] where min is 0, and is refused elsewhere. The fallback: "low high" */
     CNNBN_ARG_LIST      /* list: a number or up to CNNBN_LIST_MAX of them; n 0 for null */
@@ -117,9 +119,11 @@ typedef struct cnnbn_builder_ops {
     /* Layer and group normalisation: x seen as rows of `positions` times `channels`; gamma, beta: weights or -1. */
     int (*normalize)(cnnbn_builder *b, int x, int positions, int channels, int groups, double epsilon, int gamma,
                      int beta);
-    int (*unit_normalize)(cnnbn_builder *b, int x);               /* over the last axis */
-    int (*channel_dropout)(cnnbn_builder *b, int x, double rate); /* whole channels of a sample */
-    int (*noise)(cnnbn_builder *b, int x, double stddev);         /* in training */
+    int (*unit_normalize)(cnnbn_builder *b, int x); /* over the last axis */
+    /* One draw for all that meets in `mask`, whose dimensions are 1 or those of x: (1, 1, channels) drops whole channels of a
+     * sample, (1, 1, 1) the sample. */
+    int (*shared_dropout)(cnnbn_builder *b, int x, double rate, cnnbn_shape mask);
+    int (*noise)(cnnbn_builder *b, int x, double stddev); /* in training */
     /* Of images, for each sample anew, in training; in inference x itself. A flip: each direction with probability 1/2. */
     int (*random_flip)(cnnbn_builder *b, int x, int horizontal, int vertical);
     int (*random_map)(cnnbn_builder *b, int x, const cnnbn_random_map *map);

@@ -147,6 +147,12 @@ static int dropout(cnnbn_builder *b, int x, double rate)
     return x;
 }
 
+static int shared_dropout(cnnbn_builder *b, int x, double rate, cnnbn_shape mask)
+{
+    (void)b, (void)rate, (void)mask;
+    return x;
+}
+
 /* What changes images in training leaves them alone in inference. */
 static int random_flip(cnnbn_builder *b, int x, int horizontal, int vertical)
 {
@@ -346,7 +352,7 @@ static const cnnbn_builder_ops builder_ops = {
     .prelu = prelu,
     .normalize = normalize,
     .unit_normalize = unit_normalize,
-    .channel_dropout = dropout,
+    .shared_dropout = shared_dropout,
     .noise = dropout,
 };
 

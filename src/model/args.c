@@ -100,6 +100,23 @@ static cnnbn_status read_axes(const cnnbn_arg_spec *spec, const cnnbn__node *nod
     return CNNBN_OK;
 }
 
+/* [null, 1, 1, null]: the batch, then each axis. Every sample draws on its own. */
+static cnnbn_status read_noise(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
+{
+    static const char expected[] =
+        "expected a list such as [null, 1, 1, null]: null for the batch, whose samples draw on "
+        "their own, then for each axis 1, or null for its size";
+    if (node->kind != CNNBN__LIST || node->n < 2 || node->n > CNNBN_RANK_MAX + 1 || !cnnbn__node_is_null(node->first))
+        return wrong(spec, node, expected);
+    out->shape.rank = node->n - 1;
+    const cnnbn__node *item = node->first->next;
+    for (int d = 0; d < out->shape.rank; d++, item = item->next) {
+        if (cnnbn__node_is_null(item)) continue;
+        if (!cnnbn__node_to_int(item, &out->shape.dim[d]) || out->shape.dim[d] < 1) return wrong(spec, node, expected);
+    }
+    return CNNBN_OK;
+}
+
 /* 1: on every side; [1, 2]: above and below, left and right; [[1, 0], [2, 0]]: each side. */
 static cnnbn_status read_border(const cnnbn_arg_spec *spec, const cnnbn__node *node, cnnbn_arg *out)
 {
@@ -187,6 +204,8 @@ cnnbn_status cnnbn__arg_read(const cnnbn_arg_spec *spec, const cnnbn__node *node
         return read_shape(spec, node, out);
     case CNNBN_ARG_AXES:
         return read_axes(spec, node, out);
+    case CNNBN_ARG_NOISE:
+        return read_noise(spec, node, out);
     case CNNBN_ARG_BORDER:
         return read_border(spec, node, out);
     case CNNBN_ARG_INTERVAL:
@@ -246,6 +265,7 @@ int cnnbn__arg_equal(const cnnbn_arg_spec *spec, const cnnbn_arg *a, const cnnbn
         return 1;
     case CNNBN_ARG_SHAPE:
     case CNNBN_ARG_AXES:
+    case CNNBN_ARG_NOISE:
         if (a->shape.rank != b->shape.rank) return 0;
         for (int d = 0; d < a->shape.rank; d++)
             if (a->shape.dim[d] != b->shape.dim[d]) return 0;

@@ -33,7 +33,6 @@ static const inert_key keys[] = {
     {"adjustment", "BatchNormalization", " null ", "remove it"},
     {"fused", "BatchNormalization", NULL, ""},        /* how TensorFlow computes it */
     {"synchronized", "BatchNormalization", NULL, ""}, /* here an option of the run: --bn sync or local */
-    {"noise_shape", "Dropout", " null ", "remove it; every element is dropped on its own here"},
     {"noise_shape", "SpatialDropout2D", " null ", "remove it; whole channels are dropped here"},
     {"seed", NULL, NULL, ""},     /* randomness comes from --seed */
     {"rng_type", NULL, NULL, ""}, /* Keras 2: how TensorFlow makes it */

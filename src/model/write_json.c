@@ -69,6 +69,17 @@ static void write_dims(cnnbn__text *text, cnnbn_shape shape)
     cnnbn__text_add(text, "]");
 }
 
+static void write_noise(cnnbn__text *text, cnnbn_shape shape)
+{
+    if (shape.rank) cnnbn__text_add(text, "[null");
+    for (int d = 0; d < shape.rank; d++)
+        if (shape.dim[d])
+            cnnbn__text_add(text, ", %d", shape.dim[d]);
+        else
+            cnnbn__text_add(text, ", null");
+    cnnbn__text_add(text, shape.rank ? "]" : "null");
+}
+
 static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnnbn_arg *arg, int keras)
 {
     switch (spec->kind) {
@@ -117,6 +128,9 @@ static void write_value(cnnbn__text *text, const cnnbn_arg_spec *spec, const cnn
     case CNNBN_ARG_SHAPE:
     case CNNBN_ARG_AXES:
         write_dims(text, arg->shape);
+        break;
+    case CNNBN_ARG_NOISE:
+        write_noise(text, arg->shape);
         break;
     }
 }

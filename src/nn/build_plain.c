@@ -157,23 +157,23 @@ int cnnbn__build_unit_normalize(cnnbn_builder *base, int x)
     return plain_op(b, PLAIN_UNIT, 1, &x, cnnbn__builder_shape(b, x))->out;
 }
 
-static int random_op(cnnbn_builder *base, plain_kind kind, int x, double amount)
+int cnnbn__build_shared_dropout(cnnbn_builder *base, int x, double rate, cnnbn_shape mask)
 {
     net_builder *b = cnnbn__builder_self(base);
-    if (amount <= 0) return x;
-    op *o = plain_op(b, kind, 1, &x, cnnbn__builder_shape(b, x));
-    o->plain.value = (float)amount;
+    if (rate <= 0) return x;
+    op *o = plain_op(b, PLAIN_SHARED_DROPOUT, 1, &x, cnnbn__builder_shape(b, x));
+    o->plain.value = (float)rate;
+    o->plain.mask = mask;
     return o->out;
-}
-
-int cnnbn__build_channel_dropout(cnnbn_builder *base, int x, double rate)
-{
-    return random_op(base, PLAIN_CHANNEL_DROPOUT, x, rate);
 }
 
 int cnnbn__build_noise(cnnbn_builder *base, int x, double stddev)
 {
-    return random_op(base, PLAIN_NOISE, x, stddev);
+    net_builder *b = cnnbn__builder_self(base);
+    if (stddev <= 0) return x;
+    op *o = plain_op(b, PLAIN_NOISE, 1, &x, cnnbn__builder_shape(b, x));
+    o->plain.value = (float)stddev;
+    return o->out;
 }
 
 int cnnbn__build_random_flip(cnnbn_builder *base, int x, int horizontal, int vertical)

@@ -40,7 +40,7 @@ int cnnbn__build_prelu(cnnbn_builder *base, int x, int alpha);
 int cnnbn__build_normalize(cnnbn_builder *base, int x, int positions, int channels, int groups, double epsilon,
                            int gamma, int beta);
 int cnnbn__build_unit_normalize(cnnbn_builder *base, int x);
-int cnnbn__build_channel_dropout(cnnbn_builder *base, int x, double rate);
+int cnnbn__build_shared_dropout(cnnbn_builder *base, int x, double rate, cnnbn_shape mask);
 int cnnbn__build_noise(cnnbn_builder *base, int x, double stddev);
 int cnnbn__build_random_flip(cnnbn_builder *base, int x, int horizontal, int vertical);
 int cnnbn__build_random_map(cnnbn_builder *base, int x, const cnnbn_random_map *map);

@@ -44,7 +44,7 @@ typedef enum plain_kind {
     PLAIN_PRELU,
     PLAIN_NORMALIZE,
     PLAIN_UNIT,
-    PLAIN_CHANNEL_DROPOUT,
+    PLAIN_SHARED_DROPOUT,
     PLAIN_NOISE,
     PLAIN_FLIP,
     PLAIN_MAP,
@@ -60,6 +60,7 @@ typedef struct plain_args {
     int positions, channels, groups; /* NORMALIZE */
     double epsilon;
     float value;                  /* rate, stddev */
+    cnnbn_shape mask;             /* SHARED_DROPOUT */
     int period;                   /* AFFINE */
     float *scale, *offset, *zero; /* AFFINE: [period] each, in one block that scale owns; zeros for the backward pass.
                                      CONV_TRANSPOSE with a bias: scale ones, zero zeros, of the filters */

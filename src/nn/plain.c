@@ -244,30 +244,61 @@ static void unit_backward(const plain_call *c)
 
 /* ---------------------------------------------------------------- random */
 
-static size_t channel_dropout_workspace(const op *o, size_t x_count, int n)
+static size_t shared_dropout_workspace(const op *o, size_t x_count, int n)
 {
-    (void)o;
-    return x_count * (size_t)n; /* at least the channels */
+    (void)x_count;
+    return cnnbn_shape_count(o->plain.mask) * (size_t)n;
 }
 
-/* A mask of channels is a dropout of ones. */
-static void mask_channels(const plain_call *c, const float *from)
+/* y = x times the mask, a draw standing for all positions along its axes of one. Axes at the end that share a draw are one. */
+static void spread_mask(const plain_call *c, const float *mask, const float *from)
 {
+    cnnbn_shape x = c->x_shape, m = c->o->plain.mask;
+    int H, W, mask_rows, mask_columns;
+    size_t C, mask_channels;
+    while (x.rank > 1 && m.dim[m.rank - 1] == 1 && m.dim[m.rank - 2] == 1) {
+        x.rank--, m.rank--;
+        x.dim[x.rank - 1] *= x.dim[x.rank];
+    }
+    extents(x, &H, &W, &C);
+    extents(m, &mask_rows, &mask_columns, &mask_channels);
+    size_t row = (size_t)mask_columns * mask_channels;
+    float *to = c->out;
+    for (int i = 0; i < c->n; i++, mask += (size_t)mask_rows * row)
+        for (int h = 0; h < H; h++)
+            for (int w = 0; w < W; w++, from += C, to += C) {
+                const float *factor =
+                    mask + (mask_rows > 1 ? (size_t)h * row : 0) + (mask_columns > 1 ? (size_t)w * mask_channels : 0);
+                if (mask_channels > 1)
+                    for (size_t k = 0; k < C; k++) to[k] = from[k] * factor[k];
+                else
+                    for (size_t k = 0; k < C; k++) to[k] = from[k] * factor[0];
+            }
+}
+
+/* A mask is a dropout of ones. */
+static void mask_shared(const plain_call *c, const float *from)
+{
+    cnnbn_shape mask = c->o->plain.mask;
     int C = channels_of(c->x_shape), positions = (int)(c->x_count / (size_t)C);
+    size_t draws = cnnbn_shape_count(mask);
     const uint64_t *keys = cnnbn__sample_keys(c->u, c->o, CNNBN_RNG_DROPOUT);
-    for (size_t i = 0; i < (size_t)c->n * (size_t)C; i++) c->workspace[i] = 1;
-    kernels(c)->dropout(c->n, (size_t)C, c->o->plain.value, keys, c->workspace, c->workspace);
-    kernels(c)->channel_mul(c->n, positions, C, from, c->workspace, c->out);
+    for (size_t i = 0; i < (size_t)c->n * draws; i++) c->workspace[i] = 1;
+    kernels(c)->dropout(c->n, draws, c->o->plain.value, keys, c->workspace, c->workspace);
+    if (draws == (size_t)C && channels_of(mask) == C)
+        kernels(c)->channel_mul(c->n, positions, C, from, c->workspace, c->out);
+    else
+        spread_mask(c, c->workspace, from);
 }
 
-static void channel_dropout_forward(const plain_call *c)
+static void shared_dropout_forward(const plain_call *c)
 {
-    mask_channels(c, c->x[0]);
+    mask_shared(c, c->x[0]);
 }
 
-static void channel_dropout_backward(const plain_call *c)
+static void shared_dropout_backward(const plain_call *c)
 {
-    mask_channels(c, c->dy);
+    mask_shared(c, c->dy);
 }
 
 static void noise_forward(const plain_call *c)
@@ -298,10 +329,10 @@ const plain_type cnnbn__plain_types[PLAIN_COUNT] = {
                          .keeps_x = 1,
                          .workspace = normalize_workspace},
     [PLAIN_UNIT] = {.forward = unit_forward, .backward = unit_backward, .keeps_x = 1},
-    [PLAIN_CHANNEL_DROPOUT] = {.forward = channel_dropout_forward,
-                               .backward = channel_dropout_backward,
-                               .training_only = 1,
-                               .workspace = channel_dropout_workspace},
+    [PLAIN_SHARED_DROPOUT] = {.forward = shared_dropout_forward,
+                              .backward = shared_dropout_backward,
+                              .training_only = 1,
+                              .workspace = shared_dropout_workspace},
     [PLAIN_NOISE] = {.forward = noise_forward, .training_only = 1},
     [PLAIN_FLIP] = {.forward = cnnbn__flip_forward, .backward = cnnbn__flip_backward, .training_only = 1},
     [PLAIN_MAP] = {.forward = cnnbn__map_forward, .backward = cnnbn__map_backward, .training_only = 1},

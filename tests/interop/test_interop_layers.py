@@ -42,6 +42,7 @@ BASIC = {
     "add": lambda: merge(L.Add(), 3),
     "concatenate": lambda: merge(L.Concatenate(), 3),
     "dropout": lambda: image(L.Dropout(0.5), L.SpatialDropout2D(0.3), L.GaussianNoise(0.2)),
+    "dropout_noise_shape": lambda: image(L.Dropout(0.5, noise_shape=(None, 1, 1, 1)), L.Dropout(0.3, noise_shape=(None, None, 1, 3))),
 }
 CASES = golden.CASES | BASIC
 

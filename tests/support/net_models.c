@@ -110,6 +110,18 @@ const net_model net_models[] = {
                    "  - Flatten\n"
                    "  - Dropout: {rate: 0.5}\n"
                    "  - Dense: {units: 4, activation: softmax}\n"},
+    {"dropout_shared", IN "  - Conv2D: {filters: 6, kernel_size: 3, activation: tanh}\n"
+                          "  - Dropout: {rate: 0.4, noise_shape: [null, 1, 1, 1], name: whole}\n"
+                          "  - Add: {from: [whole, conv2d]}\n"
+                          "  - SpatialDropout2D: {rate: 0.3}\n"
+                          "  - Dropout: {rate: 0.2, noise_shape: [null, null, 1, 6], name: rows}\n"
+                          "  - again: {layer: rows, from: rows}\n"
+                          "  - Dropout: {rate: 0.2, noise_shape: [null, 1, null, 1]}\n"
+                          "  - BatchNormalization\n"
+                          "  - Conv2D: {filters: 4, kernel_size: 3, activation: relu}\n"
+                          "  - Flatten\n"
+                          "  - Dropout: {rate: 0.3, noise_shape: [null, 1]}\n"
+                          "  - Dense: {units: 4, activation: softmax}\n"},
     {"windows", IN "  - Conv2D: {filters: 4, kernel_size: [5, 2], padding: same, strides: [1, 2]}\n"
                    "  - BatchNormalization\n"
                    "  - LeakyReLU\n"

@@ -397,13 +397,30 @@ static void normalise(const view *v, int backward)
 
 /* ---------------------------------------------------------------- the rest */
 
+/* Which draw is that of value k: values that differ in shared axes alone have the same. */
+static size_t draw_of(const view *v, size_t k)
+{
+    int spatial = strcmp(v->layer->type->name, "SpatialDropout2D") == 0;
+    cnnbn_shape noise = spatial ? (cnnbn_shape){3, {1, 1, 0}} : cnnbn_layer_arg(v->layer, "noise_shape")->shape;
+    size_t draw = 0, stride = 1;
+    if (!noise.rank) return k;
+    for (int d = v->in.rank - 1; d >= 0; d--) {
+        size_t size = (size_t)v->in.dim[d], place = k % size;
+        k /= size;
+        if (noise.dim[d] == 1) continue;
+        draw += place * stride;
+        stride *= size;
+    }
+    return draw;
+}
+
 static void drop(const view *v, int backward)
 {
     double rate = cnnbn_layer_arg(v->layer, "rate")->f;
     for (int i = 0; i < v->n; i++) {
         uint64_t key = v->ref->training && rate > 0 ? net_reference_dropout_key(v->ref, v->call, v->ref->ids[i]) : 0;
         for (size_t k = 0; k < v->n_in; k++) {
-            int keep = !v->ref->training || rate <= 0 || cnnbn_rng_uniform(key, k) >= (float)rate;
+            int keep = !v->ref->training || rate <= 0 || cnnbn_rng_uniform(key, draw_of(v, k)) >= (float)rate;
             double factor = keep ? (v->ref->training ? 1 / (1 - rate) : 1) : 0;
             size_t at = (size_t)i * v->n_in + k;
             if (backward)
@@ -497,7 +514,7 @@ void net_reference_layer(net_reference *ref, int c, int backward)
         pool(&v, type[0] == 'M', backward);
     else if (strcmp(type, "GlobalAveragePooling2D") == 0)
         global_pool(&v, backward);
-    else if (strcmp(type, "Dropout") == 0)
+    else if (strcmp(type, "Dropout") == 0 || strcmp(type, "SpatialDropout2D") == 0)
         drop(&v, backward);
     else if (strcmp(type, "Add") == 0 || strcmp(type, "Concatenate") == 0)
         merge(&v, type[0] == 'C', backward);

@@ -130,9 +130,10 @@ static int op_unit(cnnbn_builder *b, int x)
 {
     return note(b, "unit %d", x);
 }
-static int op_channel_dropout(cnnbn_builder *b, int x, double rate)
+static int op_shared_dropout(cnnbn_builder *b, int x, double rate, cnnbn_shape mask)
 {
-    return note(b, "drop channels %d %g", x, rate);
+    char text[48];
+    return note(b, "drop shared %d %g %s", x, rate, cnnbn_shape_text(mask, text, sizeof text));
 }
 static int op_noise(cnnbn_builder *b, int x, double stddev)
 {
@@ -181,7 +182,7 @@ static const cnnbn_builder_ops ops = {
     .prelu = op_prelu,
     .normalize = op_normalize,
     .unit_normalize = op_unit,
-    .channel_dropout = op_channel_dropout,
+    .shared_dropout = op_shared_dropout,
     .noise = op_noise,
     .random_flip = op_random_flip,
     .random_map = op_random_map,
@@ -301,6 +302,12 @@ static void the_rest(void **state)
     lowers_to("- Dropout: {rate: 0.5, name: d}\n- Dropout: {rate: 0}\n- Add: {from: [dropout, input]}\n"
               "- Concatenate: {from: [add, d]}\n- Reshape: {target_shape: [10, -1]}",
               "drop 0 0.5=1; add 2: 1 0=2; concat 2: 2 1=3; reshape 3 (10, 56)=4; ");
+    lowers_to("- Dropout: {rate: 0.5, noise_shape: [null, 1, 1, 1]}\n"
+              "- Dropout: {rate: 0.25, noise_shape: [null, null, 1, 4]}\n"
+              "- Dropout: {rate: 0, noise_shape: [null, 1, 1, 1]}\n- Flatten\n"
+              "- Dropout: {rate: 0.5, noise_shape: [null, 1]}",
+              "drop shared 0 0.5 (1, 1, 1)=1; drop shared 1 0.25 (7, 1, 4)=2; reshape 2 (280)=3; "
+              "drop shared 3 0.5 (1)=4; ");
 }
 
 static void layers_of_layers(void **state)
@@ -325,7 +332,7 @@ static void layers_of_layers(void **state)
         "- GaussianNoise: {stddev: 0.5, name: a}\n- SpatialDropout2D: {rate: 0.25, name: b}\n- Subtract: {from: [a, "
         "b], name: c}\n- Multiply: {from: [a, b, c], name: d}\n- Average: {from: [c, d], name: e}\n"
         "- Maximum: {from: [d, e], name: f}\n- Rescaling: {scale: 0.5, offset: -1}",
-        "noise 0 0.5=1; drop channels 1 0.25=2; affine 2 n1 -1 0=3; add 2: 1 3=4; multiply 1 2=5; multiply 5 4=6; "
+        "noise 0 0.5=1; drop shared 1 0.25 (1, 1, 4)=2; affine 2 n1 -1 0=3; add 2: 1 3=4; multiply 1 2=5; multiply 5 4=6; "
         "add 2: 4 6=7; affine 7 n1 0.5 0=8; maximum 6 8=9; affine 9 n1 0.5 -1=10; ");
 }
 

@@ -65,6 +65,18 @@ static void arguments(void **state)
     layers_refused("- Dropout: {rate: 1.5}", "argument rate = 1.5: expected 0 to 1");
     layers_refused("- Dropout: {rate: .nan}", "argument rate = .nan: expected a number");
     layers_refused("- Dropout: 0.5", "arguments 0.5: expected a map");
+    layers_refused("- Dropout: {name: d, rate: 0.5, noise_shape: [32, 1, 1, 1]}",
+                   "layer d (Dropout): argument noise_shape = [32, 1, 1, 1]: expected a list such as [null, 1, 1, null]");
+    layers_refused("- Dropout: {rate: 0.5, noise_shape: [1, 1, 1, 1]}", "null for the batch, whose samples draw on");
+    layers_refused("- Dropout: {rate: 0.5, noise_shape: 1}", "argument noise_shape = 1: expected a list");
+    layers_refused("- Dropout: {rate: 0.5, noise_shape: [null, 0, 1, 1]}", "noise_shape = [null, 0, 1, 1]: expected");
+    layers_refused("- Dropout: {rate: 0.5, noise_shape: [null, 1]}",
+                   "argument noise_shape has 2 numbers, expected 4: one for the batch, and one for each dimension of "
+                   "input (8, 8, 4)");
+    layers_refused("- Dropout: {rate: 0.5, noise_shape: [null, 1, 2, 1]}",
+                   "argument noise_shape: 2 for axis 2 of input (8, 8, 4), expected 1, 8, or null for its size");
+    layers_refused("- SpatialDropout2D: {rate: 0.5, noise_shape: [null, 1, 1, 1]}",
+                   "noise_shape = [null, 1, 1, 1] is not supported: remove it; whole channels are dropped here");
     layers_refused("- BatchNormalization: {axis: 4}", "axis = 4: input (8, 8, 4) has axes 1 to 3 (0 is the batch)");
     layers_refused("- BatchNormalization: {axis: 0}", "axis = 0: input (8, 8, 4) has axes 1 to 3 (0 is the batch)");
     layers_refused("- BatchNormalization: {renorm: true}", "batch renormalisation is not supported");

@@ -13,7 +13,8 @@ enum { N = 6, PIXELS = 5 * 4 * 2 };
 static const double difference_tolerance = 2e-3;
 
 static const char with[] = "input: [5, 4, 2]\nlayers:\n- Conv2D: {filters: 6, kernel_size: 2, padding: same}\n"
-                           "- SpatialDropout2D: {rate: 0.4}\n- GaussianNoise: {stddev: 0.3}\n"
+                           "- SpatialDropout2D: {rate: 0.4}\n- Dropout: {rate: 0.3, noise_shape: [null, 1, 1, 1]}\n- "
+                           "GaussianNoise: {stddev: 0.3}\n"
                            "- Conv2D: {filters: 3, kernel_size: 2, activation: tanh}\n- GaussianNoise: {stddev: 0.2}\n"
                            "- Flatten\n- Dense: {units: 4, activation: softmax}";
 static const char without[] = "input: [5, 4, 2]\nlayers:\n- Conv2D: {filters: 6, kernel_size: 2, padding: same}\n"

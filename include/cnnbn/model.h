@@ -40,6 +40,8 @@ typedef enum cnnbn_init_kind {
     CNNBN_INIT_RANDOM_NORMAL,
     CNNBN_INIT_TRUNCATED_NORMAL,
     CNNBN_INIT_VARIANCE_SCALING, /* where it is none of glorot, he and lecun */
+    CNNBN_INIT_ORTHOGONAL,       /* of weights of two dimensions and more */
+    CNNBN_INIT_IDENTITY,         /* of weights of two dimensions */
     CNNBN_INIT_COUNT
 } cnnbn_init_kind;
 
@@ -53,7 +55,8 @@ typedef enum cnnbn_init_spread {
 
 typedef struct cnnbn_init {
     cnnbn_init_kind kind;
-    double a, b; /* constant: value; uniform: minval, maxval; normal: mean, stddev; variance scaling: scale */
+    double a, b; /* constant: value; uniform: minval, maxval; normal: mean, stddev; variance scaling: scale;
+                    orthogonal, identity: gain */
     cnnbn_init_fan fan;
     cnnbn_init_spread spread;
 } cnnbn_init;

@@ -25,9 +25,23 @@ static cnnbn_status make_room(cnnbn_model *model)
     return CNNBN_OK;
 }
 
+/* Keras refuses the same. */
+static cnnbn_status check_init(const char *name, int rank, cnnbn_init init)
+{
+    int orthogonal = init.kind == CNNBN_INIT_ORTHOGONAL, identity = init.kind == CNNBN_INIT_IDENTITY;
+    if ((!orthogonal || rank >= 2) && (!identity || rank == 2)) return CNNBN_OK;
+    return cnnbn_error(
+        CNNBN_ERR_MODEL,
+        "argument %s_initializer = %s: it is for weights of %s, and this one has %d; use glorot_uniform, "
+        "or zeros for a bias",
+        name, cnnbn__initializer_word(init.kind)->name, orthogonal ? "two dimensions and more" : "two dimensions",
+        rank);
+}
+
 cnnbn_status cnnbn_model_add_param(cnnbn_model *model, int layer_index, const char *name, int rank, const int *dim,
                                    int trainable, int decays, cnnbn_init init, int fan_in, int fan_out)
 {
+    CNNBN_TRY(check_init(name, rank, init));
     CNNBN_TRY(make_room(model));
     cnnbn_layer *layer = &model->layers[layer_index];
     cnnbn_param *p = &model->params[model->n_params];

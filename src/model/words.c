@@ -162,6 +162,8 @@ static const cnnbn__init_word init_words[CNNBN_INIT_COUNT] = {
     [CNNBN_INIT_RANDOM_NORMAL] = {"random_normal", "RandomNormal", "mean", "stddev", 0, 0.05},
     [CNNBN_INIT_TRUNCATED_NORMAL] = {"truncated_normal", "TruncatedNormal", "mean", "stddev", 0, 0.05},
     [CNNBN_INIT_VARIANCE_SCALING] = {"variance_scaling", "VarianceScaling", "scale", NULL, 1, 0},
+    [CNNBN_INIT_ORTHOGONAL] = {"orthogonal", "Orthogonal", "gain", NULL, 1, 0},
+    [CNNBN_INIT_IDENTITY] = {"identity", "Identity", "gain", NULL, 1, 0},
 };
 const char *const cnnbn__fan_words[] = {"fan_in", "fan_out", "fan_avg", NULL};
 const char *const cnnbn__spread_words[] = {"truncated_normal", "uniform", "untruncated_normal", NULL};
@@ -171,10 +173,19 @@ const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind)
     return &init_words[kind];
 }
 
+/* Keras has OrthogonalInitializer and IdentityInitializer too: the classes' names in some of its versions. */
 static int init_find(const char *name)
 {
-    for (int k = 0; k < CNNBN_INIT_COUNT; k++)
-        if (strcmp(name, init_words[k].name) == 0 || strcmp(name, init_words[k].class_name) == 0) return k;
+    static const char ending[] = "Initializer";
+    size_t n = strlen(name), shorter = n > sizeof ending ? n - (sizeof ending - 1) : 0;
+    if (shorter && strcmp(name + shorter, ending) != 0) shorter = 0;
+    for (int k = 0; k < CNNBN_INIT_COUNT; k++) {
+        const cnnbn__init_word *word = &init_words[k];
+        if (strcmp(name, word->name) == 0 || strcmp(name, word->class_name) == 0) return k;
+        if ((k == CNNBN_INIT_ORTHOGONAL || k == CNNBN_INIT_IDENTITY) && strlen(word->class_name) == shorter &&
+            strncmp(name, word->class_name, shorter) == 0)
+            return k;
+    }
     return -1;
 }
 
@@ -268,7 +279,7 @@ static cnnbn_status init_args(const cnnbn__node *config, const cnnbn__init_word 
 
 cnnbn_status cnnbn__initializer_read(const cnnbn__node *node, cnnbn_init *out)
 {
-    char known[400] = "", shown[CNNBN__SHOW_MAX];
+    char known[500] = "", shown[CNNBN__SHOW_MAX];
     const cnnbn__node *config = cnnbn__node_get(node, "config"), *class_name = cnnbn__node_get(node, "class_name");
     int kind = -1;
     if (node->kind == CNNBN__SCALAR) {

@@ -24,14 +24,15 @@ static void word(cnnbn__text *text, const char *value, int keras)
 static void write_init(cnnbn__text *text, const cnnbn_init *init, int keras)
 {
     const cnnbn__init_word *w = cnnbn__initializer_word(init->kind);
-    int first = 1;
-    if (!w->arg_a) {
+    /* Their classes have other names in other versions of Keras, which all take the word for the class as well. */
+    int by_word = init->kind == CNNBN_INIT_ORTHOGONAL || init->kind == CNNBN_INIT_IDENTITY, first = 1;
+    if (!w->arg_a || (by_word && !(init->a < w->a) && !(init->a > w->a))) {
         word(text, w->name, keras);
         return;
     }
     cnnbn__text_add(text, "{");
     key(text, "class_name", keras, &first);
-    word(text, w->class_name, keras);
+    word(text, by_word ? w->name : w->class_name, keras);
     key(text, "config", keras, &first);
     cnnbn__text_add(text, "{");
     first = 1;

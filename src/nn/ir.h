@@ -395,6 +395,9 @@ void cnnbn__run_loss(const work_unit *u, const instr *in);
 void cnnbn__make_outputs(const cnnbn_net *net, size_t n, size_t count, const float *y, float *outputs);
 /* Those of the samples from `first` on. */
 cnnbn_targets cnnbn__targets_from(const cnnbn_targets *targets, size_t first);
+/* orthogonal.c: w [rows][cols] becomes gain times a matrix with orthonormal columns, or rows where there are fewer of them, a pure
+ * function of key. Cost: 4 rows cols min(rows, cols). */
+void cnnbn__init_orthogonal(float *w, size_t rows, size_t cols, double gain, uint64_t key);
 /* weights.c */
 cnnbn_status cnnbn__net_alloc_params(cnnbn_net *net);
 /* weight_rules.c: regularisers and constraints. Penalties and their gradients, of the weights i with i % n_threads == tid; after an

@@ -226,6 +226,12 @@ static void init_param(float *w, const cnnbn_param *p, uint64_t key)
     case CNNBN_INIT_TRUNCATED_NORMAL:
         for (size_t i = 0; i < p->count; i++) w[i] = (float)(a + b * truncated_normal(key, i));
         break;
+    case CNNBN_INIT_ORTHOGONAL: /* of the last axis by all others, as in Keras */
+        cnnbn__init_orthogonal(w, p->count / (size_t)p->dim[p->rank - 1], (size_t)p->dim[p->rank - 1], a, key);
+        break;
+    case CNNBN_INIT_IDENTITY:
+        for (size_t i = 0; i < p->count; i++) w[i] = i / (size_t)p->dim[1] == i % (size_t)p->dim[1] ? (float)a : 0.0f;
+        break;
     default:
         init_scaled(w, p, key);
         break;

@@ -39,7 +39,15 @@ static void arguments(void **state)
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, use_bias: 1}",
                    "argument use_bias = 1: expected true or false");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, activation: mish}", "activation mish is not supported");
-    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: orthogonal}", "initialiser orthogonal");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: hadamard}", "initialiser hadamard");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: OnesInitializer}", "use one of zeros, ones");
+    layers_refused("- Conv2D: {name: c, filters: 2, kernel_size: 3, bias_initializer: orthogonal}",
+                   "layer c (Conv2D): argument bias_initializer = orthogonal: it is for weights of two dimensions and "
+                   "more, and this one has 1");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: Identity}",
+                   "argument kernel_initializer = identity: it is for weights of two dimensions, and this one has 4");
+    layers_refused("- Dense: {units: 2, kernel_initializer: {class_name: Identity, config: {stddev: 1}}}",
+                   "initialiser Identity has no argument stddev");
     layers_refused(
         "- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: {class_name: RandomNormal, config: {stddev: -1}}}",
         "stddev -1 is below zero");

@@ -12,6 +12,9 @@ enum { IN = 120, OUT = 80 };
 /* Standard deviation of a normal cut at two sigma, over sigma; kurtosis of that, of a uniform and of a normal distribution. */
 static const double cut = 0.87962566103423978, kurtosis_cut = 2.368, kurtosis_uniform = 1.8, kurtosis_normal = 3;
 
+/* Weights are rounded to floats: each product of two unit vectors is off by 1e-7. */
+static const double orthogonal_tolerance = 5e-7;
+
 static cnnbn_comm *self;
 
 /* The kernel of a dense layer. */
@@ -84,6 +87,62 @@ static void initialisers(void **state)
     check_start("{class_name: TruncatedNormal, config: {mean: 1, stddev: 0.5}}", 1, 0.25 * cut * cut, kurtosis_cut, 1);
 }
 
+/* Of a model's only weight with that initialiser; Gram matrix of its shorter side. */
+static void check_orthogonal(const char *layer, size_t rows, size_t cols, double gain)
+{
+    char text[300];
+    cnnbn_model *model = NULL;
+    cnnbn_net *net[2];
+    (void)snprintf(text, sizeof text, "input: [6, 5, 9]\nlayers:\n%s\n- Flatten", layer);
+    check_ok(cnnbn_model_from_text(text, strlen(text), "test", NULL, &model));
+    cnnbn_net_config config = {.comm = self, .slices = 1, .batch_size = 1, .inference_only = 1};
+    check_ok(cnnbn_kernels_get("auto", &config.kernels));
+    for (int k = 0; k < 2; k++) {
+        config.threads = 1 + k;
+        check_ok(cnnbn_net_create(model, &config, &net[k]));
+        cnnbn_net_init(net[k], 3);
+    }
+    int i = 0;
+    while (model->params[i].init.kind != CNNBN_INIT_ORTHOGONAL) i++;
+    assert_int_equal(model->params[i].count, rows * cols);
+    const float *w = cnnbn_net_param(net[0], i);
+    check_same_bits("two threads", cnnbn_net_param(net[1], i), w, rows * cols * sizeof *w);
+    size_t n = rows < cols ? rows : cols, length = rows < cols ? cols : rows;
+    size_t step = rows < cols ? cols : 1, along = rows < cols ? 1 : cols;
+    double corner = 0;
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b <= a; b++) {
+            double sum = 0;
+            for (size_t k = 0; k < length; k++)
+                sum += (double)w[a * step + k * along] * (double)w[b * step + k * along];
+            check_near(layer, sum, a == b ? gain * gain : 0, orthogonal_tolerance * gain * gain);
+        }
+    for (size_t k = 0; k < length; k++) corner = fmax(corner, fabs((double)w[k * along]));
+    assert_true(corner < 0.999 * fabs(gain)); /* no axis: the draws count */
+    for (int k = 0; k < 2; k++) cnnbn_net_destroy(net[k]);
+    cnnbn_model_destroy(model);
+}
+
+static void orthogonal_and_identity(void **state)
+{
+    (void)state;
+    check_orthogonal("- Conv2D: {filters: 12, kernel_size: 3, kernel_initializer: orthogonal}", 81, 12, 1);
+    check_orthogonal("- Conv2D: {filters: 50, kernel_size: [2, 1], kernel_initializer: {class_name: "
+                     "OrthogonalInitializer, config: {gain: 2.5, seed: 3}}}",
+                     18, 50, 2.5);
+    check_orthogonal("- Flatten\n- Dense: {units: 270, kernel_initializer: Orthogonal}", 270, 270, 1);
+    check_orthogonal("- Flatten\n- Dense: {units: 265, kernel_initializer: {class_name: orthogonal, config: {gain: "
+                     "-0.5}}}",
+                     270, 265, -0.5);
+    static float w[IN * OUT];
+    start("{class_name: IdentityInitializer, config: {gain: 3}}", 1, w);
+    for (int i = 0; i < IN * OUT; i++)
+        if (w[i] < (i / OUT == i % OUT ? 3 : 0) || w[i] > (i / OUT == i % OUT ? 3 : 0))
+            fail_msg("identity: %g at row %d, column %d", (double)w[i], i / OUT, i % OUT);
+    start("identity", 1, w);
+    check_near("identity without a gain", (double)w[OUT + 1], 1, 0);
+}
+
 /* Members of the family under its name start with the same bits as under their own. */
 static void members_by_both_names(void **state)
 {
@@ -112,6 +171,7 @@ int main(void)
 {
     cnnbn_blas_init();
     check_ok(cnnbn_comm_self(&self));
-    const struct CMUnitTest tests[] = {cmocka_unit_test(initialisers), cmocka_unit_test(members_by_both_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(initialisers), cmocka_unit_test(orthogonal_and_identity),
+                                       cmocka_unit_test(members_by_both_names)};
     return cmocka_run_group_tests_name("net_init", tests, NULL, NULL);
 }

@@ -194,6 +194,13 @@ cnnbn_status cnnbn__same_shape(const cnnbn_layer *layer, int n_in, const cnnbn_s
 /* Inputs that do not meet: "inputs A and B do not meet; EXPECTED". */
 cnnbn_status cnnbn__unlike(cnnbn_shape a, cnnbn_shape b, const char *expected) CNNBN_MUST_CHECK;
 int cnnbn__same_dims(cnnbn_shape a, cnnbn_shape b, int n_last); /* but for the last n */
+/* broadcast.c: the shape that inputs have in common when those of one along an axis are repeated along it, as merging layers of Keras
+ * do; and the operations that repeat x of the shape `from` to `to`. */
+cnnbn_status cnnbn__broadcast_shape(int n_in, const cnnbn_shape *in, cnnbn_shape *out) CNNBN_MUST_CHECK;
+int cnnbn__lower_broadcast(cnnbn_builder *b, int x, cnnbn_shape from, cnnbn_shape to);
+/* The lowering of Add, for Average too. */
+int cnnbn__lower_sum(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in, const cnnbn_shape *in_shapes,
+                     cnnbn_shape out_shape);
 /* Product of window and channels, for the initialisers. */
 int cnnbn__fan(int r, int s, int channels);
 

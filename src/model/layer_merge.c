@@ -7,10 +7,7 @@ static const cnnbn_arg_spec concat_args[] = {{"axis", CNNBN_ARG_INT, 0, "-1", NU
 static cnnbn_status add_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
 {
     (void)layer;
-    for (int i = 1; i < n_in; i++)
-        if (!cnnbn__same_dims(in[0], in[i], 0)) return cnnbn__unlike(in[0], in[i], "they must be equal");
-    *out = in[0];
-    return CNNBN_OK;
+    return cnnbn__broadcast_shape(n_in, in, out);
 }
 
 static cnnbn_status concat_shape(const cnnbn_layer *layer, int n_in, const cnnbn_shape *in, cnnbn_shape *out)
@@ -31,11 +28,13 @@ static cnnbn_status concat_shape(const cnnbn_layer *layer, int n_in, const cnnbn
     return CNNBN_OK;
 }
 
-static int add_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in, const cnnbn_shape *in_shapes,
+int cnnbn__lower_sum(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in, const cnnbn_shape *in_shapes,
                      cnnbn_shape out_shape)
 {
-    (void)layer, (void)in_shapes, (void)out_shape;
-    return b->ops->add(b, n_in, in);
+    int terms[CNNBN_INPUTS_MAX];
+    (void)layer;
+    for (int i = 0; i < n_in; i++) terms[i] = cnnbn__lower_broadcast(b, in[i], in_shapes[i], out_shape);
+    return b->ops->add(b, n_in, terms);
 }
 
 static int concat_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, const int *in,
@@ -46,6 +45,7 @@ static int concat_lower(const cnnbn_layer *layer, cnnbn_builder *b, int n_in, co
     return cnnbn__lower_axis_back(b, b->ops->concat(b, n_in, parts), out_shape, place);
 }
 
-const cnnbn_layer_type cnnbn__layer_add = {"Add", "add", NULL, 0, 2, CNNBN_INPUTS_MAX, add_shape, NULL, add_lower};
+const cnnbn_layer_type cnnbn__layer_add = {"Add", "add",           NULL, 0, 2, CNNBN_INPUTS_MAX, add_shape,
+                                           NULL,  cnnbn__lower_sum};
 const cnnbn_layer_type cnnbn__layer_concatenate = {"Concatenate",    "concatenate", concat_args, 1,           2,
                                                    CNNBN_INPUTS_MAX, concat_shape,  NULL,        concat_lower};

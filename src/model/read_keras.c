@@ -150,6 +150,21 @@ static cnnbn_status check_hard_sigmoid(cnnbn__keras_reader *r, int layer, int gr
     return CNNBN_OK;
 }
 
+static cnnbn_status read_operation(cnnbn__keras_reader *r, const cnnbn__node *node, const char *name, int group,
+                                   int frozen, int *layer)
+{
+    cnnbn__operation operation;
+    CNNBN_TRY(cnnbn__read_operation(node, &operation));
+    CNNBN_TRY(add_layer(r, operation.type, name, group, layer));
+    cnnbn_layer *l = &r->graph->model->layers[*layer];
+    if (group >= 0) l->first_param = CNNBN__NAME_GIVES_WAY;
+    if (frozen) l->trainable = 0;
+    if (operation.type != &cnnbn__layer_rescaling) return CNNBN_OK;
+    const double value[2] = {operation.scale, operation.offset};
+    for (int i = 0; i < 2; i++) l->args[i].list.n = 1, l->args[i].list.value[0] = value[i];
+    return CNNBN_OK;
+}
+
 cnnbn_status cnnbn__keras_read_layer(cnnbn__keras_reader *r, const cnnbn__node *node, int group, int frozen, int *layer,
                                      int *n_behind)
 {
@@ -167,6 +182,12 @@ cnnbn_status cnnbn__keras_read_layer(cnnbn__keras_reader *r, const cnnbn__node *
         status = read_input_layer(r->graph, config, name, r->wish);
         return status == CNNBN_OK ? status
                                   : cnnbn_error_context(status, "layer %.60s (InputLayer)", name ? name : "input");
+    }
+    if (cnnbn__is_operation(node)) {
+        status = read_operation(r, node, name, group, frozen, layer);
+        return status == CNNBN_OK
+                   ? status
+                   : cnnbn_error_context(status, "operation %.60s (%.60s)", name ? name : "without a name", class_name);
     }
     const cnnbn_layer_type *type = NULL;
     status = cnnbn__find_type(class_name, &type);

@@ -23,6 +23,17 @@ cnnbn_status cnnbn__keras_read_graph(cnnbn__keras_reader *r, const cnnbn__node *
  * the whole model) gives *layer -1. *n_behind layers follow that belong to it: what Keras 2 says in one word. */
 cnnbn_status cnnbn__keras_read_layer(cnnbn__keras_reader *r, const cnnbn__node *node, int group, int frozen, int *layer,
                                      int *n_behind) CNNBN_MUST_CHECK;
+/* read_operation.c: an operation that stands in a graph without a layer, and the layer that it becomes. */
+typedef struct cnnbn__operation {
+    const cnnbn_layer_type *type;
+    double scale, offset; /* Rescaling */
+} cnnbn__operation;
+/* Whether a layer of a file is one. Then read it: CNNBN_ERR_MODEL where it is on other things than tensors and numbers. */
+int cnnbn__is_operation(const cnnbn__node *layer);
+cnnbn_status cnnbn__read_operation(const cnnbn__node *layer, cnnbn__operation *out) CNNBN_MUST_CHECK;
+/* The k-th tensor of a call of it, as [layer, node, tensor]; NULL: there are no more. */
+const cnnbn__node *cnnbn__operation_tensor(const cnnbn__node *call, int k);
+
 const char *cnnbn__keras_text(const cnnbn__node *map, const char *key); /* NULL when it is no scalar */
 cnnbn_status cnnbn__keras_check_outer(const cnnbn__node *node, const char *what) CNNBN_MUST_CHECK;
 cnnbn_status cnnbn__keras_check_config(const cnnbn__node *config) CNNBN_MUST_CHECK;

@@ -22,6 +22,7 @@ typedef struct entry {
     int n_nodes;
     int slot;                 /* of its first node, in an instance */
     int layer, n_behind;      /* LAYER: index; layers that follow it and belong to it */
+    int is_operation;         /* LAYER: tensors stand as read_operation.c says */
     int place;                /* INPUT: which of the model's inputs; -1: none of them */
     const cnnbn__node *shape; /* of an input with the batch, as it is stated; NULL: it is not */
     cnnbn__scope *inside;     /* MODEL */
@@ -140,6 +141,7 @@ static cnnbn_status read_entry(cnnbn__keras_reader *r, const cnnbn__node *node, 
         return read_model(r, node, group, frozen, e);
     e->kind = cnnbn__node_is(class_name, "InputLayer") ? ENTRY_INPUT : ENTRY_LAYER;
     if (e->kind == ENTRY_INPUT && group >= 0) return CNNBN_OK; /* stands for what the model is called on */
+    e->is_operation = e->kind == ENTRY_LAYER && cnnbn__is_operation(node);
     return cnnbn__keras_read_layer(r, node, group, frozen, &e->layer, &e->n_behind);
 }
 
@@ -322,8 +324,9 @@ static const cnnbn__node *nth_history(const cnnbn__node *args, int *k, int depth
     return NULL;
 }
 
-static const cnnbn__node *nth_tensor(const cnnbn__node *node, int k)
+static const cnnbn__node *nth_tensor(const entry *e, const cnnbn__node *node, int k)
 {
+    if (e->is_operation) return cnnbn__operation_tensor(node, k);
     if (node->kind == CNNBN__MAP) return nth_history(cnnbn__node_get(node, "args"), &k, 0);
     return cnnbn__node_at(node, k);
 }
@@ -350,7 +353,7 @@ static cnnbn_status input_of(const instance *in, int k, int depth, int *call)
     *call = 0;
     if (!in->outside) return CNNBN_OK;
     if (in->outside->scope->sequential) return before(in->outside, in->as, depth + 1, call);
-    return resolve(in->outside, nth_tensor(cnnbn__node_at(in->as->nodes, in->node), k), 0, depth + 1, call);
+    return resolve(in->outside, nth_tensor(in->as, cnnbn__node_at(in->as->nodes, in->node), k), 0, depth + 1, call);
 }
 
 static cnnbn_status before(const instance *in, const entry *e, int depth, int *call)
@@ -407,7 +410,7 @@ static cnnbn_status connect_node(cnnbn__keras_reader *r, const instance *in, con
     }
     const cnnbn__node *node = cnnbn__node_at(e->nodes, k), *tensor;
     CNNBN_TRY(check_call(e->kind == ENTRY_LAYER ? r->graph->model->layers[e->layer].type : NULL, node));
-    for (; (tensor = nth_tensor(node, n)); n++) {
+    for (; (tensor = nth_tensor(e, node, n)); n++) {
         char shown[CNNBN__SHOW_MAX];
         if (tensor->kind != CNNBN__LIST)
             return cnnbn_error(CNNBN_ERR_MODEL,

@@ -2,7 +2,7 @@
 """Writes keras_json/keras3_*.json: model.to_json() of small models, by Keras 3 (3.15 when they were made).
 
     pip install keras==3.15.* jax && KERAS_BACKEND=jax python make_keras_json.py
-    pip install tf_keras && TF_USE_LEGACY_KERAS=1 python make_keras_json.py       # keras2_nested.json, by Keras 2's line
+    pip install tf_keras && TF_USE_LEGACY_KERAS=1 python make_keras_json.py       # keras2_nested.json and _operations, by Keras 2's line
 
 With files as arguments it opens each as Keras opens the model_config of an .h5 file and prints its number of parameters
 and its output shape: the check that what cnnbn writes is taken. (keras.models.model_from_json of Keras 3 takes only Keras
@@ -92,6 +92,17 @@ def nested():
     return keras.Model(i, x, name="outer")
 
 
+def operations():
+    """Without layers: on numbers, and between tensors."""
+    i = keras.Input((6, 5, 3), name="in")
+    x = L.Conv2D(4, 2, padding="same", name="c")(i)
+    x = 3 * (0.25 + -(2 - ((x + 3.0) * (1 / 6) / 2 - 0.5)))
+    y = L.Conv2D(4, 2, padding="same", name="d")(i)
+    s = L.GlobalAveragePooling2D(keepdims=True)(y)
+    x = s - (s * ((x + y) * s) - y + s)
+    return keras.Model(i, L.Dense(4, activation="softmax")(L.Flatten()(x)), name="operations")
+
+
 def main():
     if len(sys.argv) > 1:
         for path in sys.argv[1:]:
@@ -101,7 +112,7 @@ def main():
         return
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keras_json")
     line = 3 if keras.__version__ >= "3" else 2
-    for make in (example, every_layer, shared, nested) if line == 3 else (nested,):
+    for make in (example, every_layer, shared, nested, operations) if line == 3 else (nested, operations):
         with open(os.path.join(folder, f"keras{line}_{make.__name__}.json"), "w") as f:
             f.write(make().to_json())
         print(make.__name__, make().count_params())

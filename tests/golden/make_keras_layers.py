@@ -19,6 +19,7 @@ import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import constraints as C  # noqa: E402
+from keras import initializers as I  # noqa: E402, E741
 from keras import layers as L  # noqa: E402
 from keras import regularizers as R  # noqa: E402
 
@@ -49,6 +50,28 @@ def merge(layer, n=2):
     i = keras.Input(IMAGE, name="in")
     parts = [L.Conv2D(2, 2, padding="same", name=f"part{k}")(i) for k in range(n)]
     return keras.Model(i, L.Dense(CLASSES, activation="softmax")(L.Flatten()(layer(parts))))
+
+
+def broadcast(layer, *shapes):
+    """Convolutions of (5, 4, 3) cut or pooled down to the shapes."""
+    i = keras.Input(IMAGE, name="in")
+    parts = []
+    for k, (h, w, c) in enumerate(shapes):
+        x = L.Conv2D(c, 2, padding="same", name=f"part{k}")(i)
+        parts.append(L.MaxPooling2D((IMAGE[0] // h, IMAGE[1] // w))(x) if h * w < IMAGE[0] * IMAGE[1] else x)
+    x = layer(parts)
+    return keras.Model(i, L.Dense(CLASSES, activation="softmax")(L.Flatten()(x)))
+
+
+def operations():
+    """Without layers: on numbers, and between tensors."""
+    i = keras.Input(IMAGE, name="in")
+    x = L.Conv2D(3, 2, padding="same", name="c")(i)
+    y = L.Conv2D(3, 2, padding="same", name="d")(i)
+    x = 3 * (0.25 + -(0.75 - ((x + 0.5) * (1 / 3) / 0.5 - 0.25)))
+    s = L.GlobalAveragePooling2D(keepdims=True)(y)
+    x = s - (s * ((x + y) * s) - y + s)
+    return keras.Model(i, L.Dense(CLASSES, activation="softmax")(L.Flatten()(x)))
 
 
 def squeeze_excite():
@@ -165,6 +188,17 @@ CASES = {
     "subtract": lambda: merge(L.Subtract()),
     "multiply": lambda: merge(L.Multiply(), 3),
     "squeeze_excite": squeeze_excite,
+    "add_broadcast": lambda: broadcast(L.Add(), (5, 4, 3), (1, 1, 3), (5, 4, 1), (1, 4, 1)),
+    "subtract_broadcast": lambda: broadcast(L.Subtract(), (1, 1, 3), (5, 4, 3)),
+    "multiply_broadcast": lambda: broadcast(L.Multiply(), (5, 1, 1), (1, 1, 3), (5, 4, 1)),
+    "average_broadcast": lambda: broadcast(L.Average(), (5, 4, 3), (1, 1, 1)),
+    "maximum_broadcast": lambda: broadcast(L.Maximum(), (1, 4, 3), (5, 1, 3)),
+    "minimum_broadcast": lambda: broadcast(L.Minimum(), (5, 4, 1), (5, 4, 3)),
+    "operations": operations,
+    "initialisers": lambda: image(
+        L.Conv2D(3, 2, kernel_initializer="orthogonal"), L.Dense(3, kernel_initializer=I.Identity(gain=0.5)),
+        L.DepthwiseConv2D(2, depthwise_initializer=I.Orthogonal(gain=2.0)), L.Dense(2, kernel_initializer="identity"),
+    ),
     "average": lambda: merge(L.Average(), 3),
     "maximum": lambda: merge(L.Maximum(), 3),
     "minimum": lambda: merge(L.Minimum()),

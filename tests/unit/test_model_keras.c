@@ -31,7 +31,8 @@ static void golden_files_are_read(void **state)
         int sequential;
     } files[] = {{"keras3_example", 387850, 1}, {"keras3_every_layer", 2727, 0}, {"keras3_shared", 163, 0},
                  {"keras3_nested", 403, 0},     {"keras2_nested", 403, 0},       {"keras2_sequential", 387850, 1},
-                 {"keras2_functional", 203, 0}};
+                 {"keras2_functional", 203, 0}, {"keras3_operations", 588, 0},
+                 {"keras2_operations", 588, 0}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         cnnbn_model *m = golden(files[i].name);
         assert_int_equal(cnnbn_model_count_params(m, 0), files[i].params);
@@ -104,6 +105,35 @@ static cnnbn_model *model_of(const char *json)
     cnnbn_model *m = NULL;
     check_ok(cnnbn_model_from_text(json, strlen(json), "test", NULL, &m));
     return m;
+}
+
+/* x + 3, x / 2, 2 - x and the like are layers that mean it; between tensors they are layers as ever. Keras 3 and Keras 2 have other
+ * words for the same. */
+static void operations_become_layers(void **state)
+{
+    (void)state;
+    static const double scale[] = {1, 1.0 / 6, 0.5, 1, -1, -1, 1, 3}, offset[] = {3, 0, 0, -0.5, 2, 0, 0.25, 0};
+    static const char *const merged[] = {"Add", "Multiply", "Multiply", "Subtract", "Add", "Subtract"};
+    enum { N = sizeof scale / sizeof *scale, M = sizeof merged / sizeof *merged };
+    cnnbn_model *a = golden("keras3_operations"), *b = golden("keras2_operations");
+    for (int i = 0; i < 2; i++) {
+        const cnnbn_model *m = i ? b : a;
+        int n = 0, k = 0;
+        for (int l = 0; l < m->n_layers; l++) {
+            const cnnbn_layer *layer = &m->layers[l];
+            if (strcmp(layer->type->name, "Rescaling") == 0) {
+                check_near("scale", cnnbn_layer_arg(layer, "scale")->list.value[0], scale[n], 1e-12);
+                check_near("offset", cnnbn_layer_arg(layer, "offset")->list.value[0], offset[n], 1e-12);
+                n++;
+            }
+            if (k < M && strcmp(layer->type->name, merged[k]) == 0) k++;
+        }
+        assert_int_equal(n, N);
+        assert_int_equal(k, M);
+    }
+    check_ok(cnnbn_model_same(a, b));
+    cnnbn_model_destroy(a);
+    cnnbn_model_destroy(b);
 }
 
 /* A name that is taken gives way; a model inside that does not train freezes its layers; a model in a chain is still a chain. */
@@ -244,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_files_are_read),
         cmocka_unit_test(dialects_say_the_same),
+        cmocka_unit_test(operations_become_layers),
         cmocka_unit_test(nested_models_are_flattened),
         cmocka_unit_test(nested_names_and_freezing),
         cmocka_unit_test(hard_sigmoid_of_keras2),

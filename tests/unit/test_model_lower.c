@@ -332,8 +332,17 @@ static void layers_of_layers(void **state)
         "- GaussianNoise: {stddev: 0.5, name: a}\n- SpatialDropout2D: {rate: 0.25, name: b}\n- Subtract: {from: [a, "
         "b], name: c}\n- Multiply: {from: [a, b, c], name: d}\n- Average: {from: [c, d], name: e}\n"
         "- Maximum: {from: [d, e], name: f}\n- Rescaling: {scale: 0.5, offset: -1}",
-        "noise 0 0.5=1; drop shared 1 0.25 (1, 1, 4)=2; affine 2 n1 -1 0=3; add 2: 1 3=4; multiply 1 2=5; multiply 5 4=6; "
+        "noise 0 0.5=1; drop shared 1 0.25 (1, 1, 4)=2; affine 2 n1 -1 0=3; add 2: 1 3=4; multiply 1 2=5; multiply 5 "
+        "4=6; "
         "add 2: 4 6=7; affine 7 n1 0.5 0=8; maximum 6 8=9; affine 9 n1 0.5 -1=10; ");
+    lowers_to("- GlobalAveragePooling2D: {keepdims: true, name: c}\n"
+              "- Conv2D: {from: input, filters: 1, kernel_size: 1, use_bias: false, name: p}\n"
+              "- Add: {from: [c, input]}\n- Multiply: {from: [input, c]}\n- Subtract: {from: [input, p], name: s}\n"
+              "- Multiply: {from: [p, c], name: m}\n- Average: {from: [s, add, multiply, m]}",
+              "global 0 1=1; conv 0 1x1/1,1*1,1 +0,0 ->7x10 K1 g1 w0 b-1=2; upsample 1 7x10=3; add 2: 3 0=4; "
+              "multiply 0 1=5; affine 2 n1 -1 0=6; reshape 6 (70, 1, 1)=7; upsample 7 1x4=8; reshape 8 (7, 10, 4)=9; "
+              "add 2: 0 9=10; reshape 2 (70, 1, 1)=11; upsample 11 1x4=12; reshape 12 (7, 10, 4)=13; multiply 13 1=14; "
+              "add 4: 10 4=15; affine 15 n1 0.25 0=16; ");
 }
 
 static void of_images(void **state)

@@ -40,7 +40,8 @@ static void arguments(void **state)
                    "argument use_bias = 1: expected true or false");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, activation: mish}", "activation mish is not supported");
     layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: hadamard}", "initialiser hadamard");
-    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: OnesInitializer}", "use one of zeros, ones");
+    layers_refused("- Conv2D: {filters: 2, kernel_size: 3, kernel_initializer: OnesInitializer}",
+                   "use one of zeros, ones");
     layers_refused("- Conv2D: {name: c, filters: 2, kernel_size: 3, bias_initializer: orthogonal}",
                    "layer c (Conv2D): argument bias_initializer = orthogonal: it is for weights of two dimensions and "
                    "more, and this one has 1");
@@ -73,8 +74,9 @@ static void arguments(void **state)
     layers_refused("- Dropout: {rate: 1.5}", "argument rate = 1.5: expected 0 to 1");
     layers_refused("- Dropout: {rate: .nan}", "argument rate = .nan: expected a number");
     layers_refused("- Dropout: 0.5", "arguments 0.5: expected a map");
-    layers_refused("- Dropout: {name: d, rate: 0.5, noise_shape: [32, 1, 1, 1]}",
-                   "layer d (Dropout): argument noise_shape = [32, 1, 1, 1]: expected a list such as [null, 1, 1, null]");
+    layers_refused(
+        "- Dropout: {name: d, rate: 0.5, noise_shape: [32, 1, 1, 1]}",
+        "layer d (Dropout): argument noise_shape = [32, 1, 1, 1]: expected a list such as [null, 1, 1, null]");
     layers_refused("- Dropout: {rate: 0.5, noise_shape: [1, 1, 1, 1]}", "null for the batch, whose samples draw on");
     layers_refused("- Dropout: {rate: 0.5, noise_shape: 1}", "argument noise_shape = 1: expected a list");
     layers_refused("- Dropout: {rate: 0.5, noise_shape: [null, 0, 1, 1]}", "noise_shape = [null, 0, 1, 1]: expected");
@@ -166,7 +168,9 @@ static void shapes(void **state)
     layers_refused("- UnitNormalization: {axis: [1, 2]}", "one axis of input (8, 8, 4) is supported");
     layers_refused("- Conv1D: {filters: 2, kernel_size: 3}", "expects an input of (length, channels), found (8, 8, 4)");
     layers_refused("- MaxPooling2D: {name: p}\n- Multiply: {from: [p, input]}",
-                   "inputs (4, 4, 4) and (8, 8, 4) do not meet; they must be equal, or one of them (1, 1, channels)");
+                   "inputs (4, 4, 4) and (8, 8, 4) do not meet; their dimensions must be as many, and equal or "
+                   "1 in one of them");
+    layers_refused("- Flatten: {name: f}\n- Add: {from: [f, input]}", "inputs (256) and (8, 8, 4) do not meet");
     layers_refused("- ReLU: {name: p}\n- Subtract: {from: [p, input, p]}", "has 3 inputs, expected 2");
     layers_refused("- Add", "layer add (Add): has 1 inputs, expected at least 2");
     layers_refused("- Flatten: {from: [input, input]}", "has 2 inputs, expected 1");
@@ -303,6 +307,52 @@ static void keras(void **state)
 }
 
 /* What a file says beside the layers' own arguments. */
+/* A model of one layer or operation that is called once. */
+#define CALLED(class_name, config, node)                                                                            \
+    "{\"class_name\": \"Functional\", \"config\": {\"layers\": [{\"class_name\": \"InputLayer\", \"name\": \"i\", " \
+    "\"config\": {\"batch_shape\": [null, 8]}, \"inbound_nodes\": []}, {\"class_name\": \"" class_name              \
+    "\", \"name\": \"a\", \"config\": {" config "}, \"inbound_nodes\": [" node                                      \
+    "]}], \"input_layers\": [[\"i\", 0, 0]], \"output_layers\": [[\"a\", 0, 0]]}}"
+#define TENSOR "{\"class_name\": \"__keras_tensor__\", \"config\": {\"keras_history\": [\"i\", 0, 0]}}"
+
+static void keras_operations(void **state)
+{
+    (void)state;
+#define ON(class_name, args) CALLED(class_name, "", "{\"args\": [" args "], \"kwargs\": {}}")
+    refused(ON("Divide", TENSOR ", 0"), "operation a (Divide): divides by 0; expected a number other than zero");
+    refused(ON("TrueDivide", "1.5, " TENSOR),
+            "operation a (TrueDivide): divides 1.5 by a tensor, which is not supported");
+    refused(ON("TrueDivide", TENSOR ", " TENSOR), "divides one tensor by another, which is not supported");
+    refused(ON("Maximum", TENSOR ", 0.5"),
+            "takes the maximum of a tensor and 0.5; tensors of layers are expected: ReLU");
+    refused(ON("Add", TENSOR ", {\"class_name\": \"__tensor__\", \"config\": {\"value\": [1, 2]}}"),
+            "operation a (Add): is called on {class_name: \"__tensor__\", config: {value: [1, 2]}}; expected two "
+            "tensors, of "
+            "which one may be a number: numbers for each channel come in by Rescaling");
+    refused(ON("Add", TENSOR), "operation a (Add): is called on too little; expected two tensors");
+    refused(ON("Add", "2, 3"), "operation a (Add): is called on 3; expected two tensors");
+    refused(ON("Negative", "2"), "operation a (Negative): is called on 2; expected a tensor");
+    refused(ON("Negative", TENSOR ", 2"), "operation a (Negative): is called on more than 1 operands");
+    refused(ON("Multiply", TENSOR ", NaN"), "is called on NaN; expected two tensors");
+    refused(CALLED("Add", "", "{\"args\": [" TENSOR ", 2]}, {\"args\": [" TENSOR ", 3]}"),
+            "is called several times, with numbers; call an operation of its own each time");
+    refused(CALLED("Add", "\"axis\": 1", "{\"args\": [" TENSOR ", 2]}"),
+            "operation a (Add): argument axis is not known");
+    refused(CALLED("Add", "\"dtype\": \"float16\"", "{\"args\": [" TENSOR ", 2]}"), "cnnbn computes in float32");
+    refused(CALLED("Add", "", "{\"args\": [" TENSOR ", 2], \"kwargs\": {\"x2\": 3}}"),
+            "is called with x2 = 3, which is");
+#undef ON
+#define LAMBDA(function, node) CALLED("TFOpLambda", "\"function\": \"" function "\"", node)
+    refused(LAMBDA("math.sin", "[\"i\", 0, 0, {\"name\": null}]"),
+            "operation a (TFOpLambda): the function math.sin of TensorFlow is not known here; known are add, subtract");
+    refused(LAMBDA("linalg.add", "[\"i\", 0, 0, {\"y\": 2}]"), "the function linalg.add of TensorFlow is not known");
+    refused(LAMBDA("math.add", "[\"i\", 0, 0, {\"y\": 2, \"name\": \"sum\"}]"),
+            "is called with name = \"sum\", which is");
+    refused(LAMBDA("math.add", "[\"i\", 0, 0, {\"name\": null}]"), "is called on too little; expected two tensors");
+    refused(LAMBDA("math.divide", "[\"_CONSTANT_VALUE\", -1, 2.0, {\"y\": [\"i\", 0, 0]}]"), "divides 2 by a tensor");
+#undef LAMBDA
+}
+
 static void keras_surroundings(void **state)
 {
     (void)state;
@@ -313,19 +363,12 @@ static void keras_surroundings(void **state)
     refused(MODEL(INPUT ", " FLATTEN("\"module\": null, \"registered_name\": \"Custom>Flatten\"")),
             "f: registered_name = \"Custom>Flatten\": a class Flatten that is not Keras' own");
     refused(MODEL(INPUT ", " FLATTEN("\"colour\": 1")), "f: key colour is not known");
-#define CALLED(node)                                                                                                \
-    "{\"class_name\": \"Functional\", \"config\": {\"layers\": [{\"class_name\": \"InputLayer\", \"name\": \"i\", " \
-    "\"config\": {\"batch_shape\": [null, 8]}, \"inbound_nodes\": []}, {\"class_name\": \"Add\", \"name\": \"a\", " \
-    "\"config\": {}, \"inbound_nodes\": [{" node "}]}], \"input_layers\": [[\"i\", 0, 0]], "                        \
-    "\"output_layers\": [[\"a\", 0, 0]]}}"
-#define ARGS "\"args\": [{\"class_name\": \"__keras_tensor__\", \"config\": {\"keras_history\": [\"i\", 0, 0]}}, 3.0]"
-    refused(CALLED(ARGS),
-            "layer a (Add): is called on 3.0; tensors of layers are expected, and numbers come in by Rescaling");
-    refused(CALLED(ARGS ", \"colour\": 1"), "layer a (Add): inbound_nodes: key colour is not known");
-    refused(CALLED(ARGS ", \"kwargs\": {\"alpha\": 2}"),
+    refused(CALLED("Average", "", "{\"args\": [" TENSOR ", 3.0]}"),
+            "layer a (Average): is called on 3.0; tensors of layers are expected, and numbers come in by Rescaling");
+    refused(CALLED("Average", "", "{\"args\": [" TENSOR ", " TENSOR "], \"colour\": 1}"),
+            "layer a (Average): inbound_nodes: key colour is not known");
+    refused(CALLED("Average", "", "{\"args\": [" TENSOR "], \"kwargs\": {\"alpha\": 2}}"),
             "is called with alpha = 2, which is not supported; call it on");
-#undef CALLED
-#undef ARGS
     refused("{\"class_name\": \"Functional\", \"module\": \"mine\", \"config\": {}}", "the model: module = \"mine\"");
     refused(MODEL(LAYER("InputLayer", "\"batch_shape\": [null, 8], \"dtype\": \"uint8\"")),
             "layer input (InputLayer): argument dtype = \"uint8\" is not supported: cnnbn computes in float32");
@@ -426,6 +469,7 @@ int main(void)
         cmocka_unit_test(texts),
         cmocka_unit_test(layers_of_images),
         cmocka_unit_test(keras),
+        cmocka_unit_test(keras_operations),
         cmocka_unit_test(keras_surroundings),
         cmocka_unit_test(nested),
         cmocka_unit_test(inputs_of_nested),

@@ -140,6 +140,10 @@ typedef struct cnnbn_model {
     cnnbn_param *params; /* layer after layer, in the order of layers */
     int n_groups;
     cnnbn_group *groups;
+    struct cnnbn_model
+        *whole;       /* owned: with what makes outputs of groups that nobody uses, which Keras' files of weights hold
+                                  too; NULL: there is nothing more */
+    int *whole_layer; /* [n_layers], with whole: the same layer there */
 } cnnbn_model;
 
 /* Normalisation of a built-in model. */

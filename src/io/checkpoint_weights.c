@@ -190,12 +190,17 @@ static cnnbn_status match(const cnnbn__h5_file *file, const stored *s, const cnn
     return CNNBN_OK;
 }
 
-/* Whether the file lists the model's layers one by one, though some were a model of their own when it was read. */
+/* Whether the file lists the model's layers one by one, though some were a model of their own when it was read. Layers that are used
+ * may all stand outside of those: then the file of the nested model has more. */
 static int is_flat(const stored *s, const cnnbn_model *model)
 {
-    for (int i = 0; i < model->n_layers; i++)
-        if (model->layers[i].n_params && !by_name(s, model->layers[i].name)) return 0;
-    return 1;
+    size_t n_with = 0;
+    for (int i = 0; i < model->n_layers; i++) {
+        if (!model->layers[i].n_params) continue;
+        n_with++;
+        if (!by_name(s, model->layers[i].name)) return 0;
+    }
+    return !model->whole || s->n_layers == n_with;
 }
 
 static cnnbn_status match_units(const cnnbn__h5_file *file, const stored *s, const cnnbn_model *model,
@@ -212,6 +217,7 @@ static cnnbn_status match_units(const cnnbn__h5_file *file, const stored *s, con
             return cnnbn_error(file->bad, "%s: %s%s holds %zu weights, but %s has %d", file->path, s->where, from->name,
                                from->n, units[i].name, units[i].n);
         for (int k = 0; k < units[i].n; k++) {
+            if (units[i].params[k] < 0) continue;
             const cnnbn_param *param = &model->params[units[i].params[k]];
             CNNBN_TRY(find_weight(file, s, from, k, &model->layers[param->layer], param, &places[units[i].params[k]]));
         }

@@ -42,7 +42,7 @@ cnnbn_status cnnbn__keras3_folders(const cnnbn_model *model, char ***out) CNNBN_
 /* What a file of Keras lists as a layer: one, or a whole model with its weights in the order of that file. */
 typedef struct cnnbn__weight_unit {
     const char *name;
-    int n, *params; /* into model->params */
+    int n, *params; /* into model->params; -1: a weight that no layer in use has */
 } cnnbn__weight_unit;
 
 /* Those with weights, in the order of the model. *out owned, as one block: cnnbn_free. */

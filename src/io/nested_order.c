@@ -28,8 +28,23 @@ static int count_params(const cnnbn_model *model, int first, int end)
     return n;
 }
 
-cnnbn_status cnnbn__nested_units(const cnnbn_model *model, cnnbn__weight_unit **out, int *n)
+/* From params of the whole model to those of the model; -1 for what nobody uses. */
+static void find_own(const cnnbn_model *model, cnnbn__weight_unit *units, int n)
 {
+    const cnnbn_model *whole = model->whole;
+    for (int u = 0; u < n; u++)
+        for (int k = 0; k < units[u].n; k++) {
+            int p = units[u].params[k], its = whole->params[p].layer, l = 0;
+            while (l < model->n_layers && model->whole_layer[l] < its) l++;
+            units[u].params[k] = l < model->n_layers && model->whole_layer[l] == its
+                                     ? model->layers[l].first_param + p - whole->layers[its].first_param
+                                     : -1;
+        }
+}
+
+cnnbn_status cnnbn__nested_units(const cnnbn_model *pruned, cnnbn__weight_unit **out, int *n)
+{
+    const cnnbn_model *model = pruned->whole ? pruned->whole : pruned;
     void *block;
     *out = NULL;
     *n = 0;
@@ -52,6 +67,7 @@ cnnbn_status cnnbn__nested_units(const cnnbn_model *model, cnnbn__weight_unit **
                 if (group < 0 || model->params[p + k].trainable != fixed) params[unit->n++] = p + k;
         params += unit->n;
     }
+    if (pruned->whole) find_own(pruned, units, *n);
     *out = units;
     return CNNBN_OK;
 }
@@ -80,6 +96,10 @@ static void folder_name(const cnnbn_model *model, int l, int outside, char *text
 
 cnnbn_status cnnbn__nested_folder(const cnnbn_model *model, int layer, char *path, size_t bytes)
 {
+    if (model->whole) {
+        layer = model->whole_layer[layer];
+        model = model->whole;
+    }
     char name[CNNBN_NAME_MAX];
     size_t used = 0;
     for (int outside = -1, more = 1; more; outside = group_within(model, layer, outside)) {

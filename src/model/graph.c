@@ -36,6 +36,7 @@ void cnnbn__graph_destroy(cnnbn__graph *graph)
     cnnbn_model_destroy(graph->model);
     cnnbn_free(graph->table);
     cnnbn_free(graph->stated);
+    cnnbn_free(graph->offered);
     memset(graph, 0, sizeof *graph);
 }
 
@@ -47,6 +48,8 @@ void cnnbn_model_destroy(cnnbn_model *model)
     cnnbn_free(model->calls);
     cnnbn_free(model->params);
     cnnbn_free(model->groups);
+    cnnbn_model_destroy(model->whole);
+    cnnbn_free(model->whole_layer);
     cnnbn_free(model);
 }
 
@@ -133,6 +136,15 @@ cnnbn_status cnnbn__graph_state(cnnbn__graph *graph, int call, int group, cnnbn_
     CNNBN_TRY(grow(&stated, graph->n_stated, &graph->cap_stated, sizeof *graph->stated, "a model's graph"));
     graph->stated = stated;
     graph->stated[graph->n_stated++] = (cnnbn__stated){call, group, shape};
+    return CNNBN_OK;
+}
+
+cnnbn_status cnnbn__graph_offer(cnnbn__graph *graph, int call)
+{
+    void *offered = graph->offered;
+    CNNBN_TRY(grow(&offered, graph->n_offered, &graph->cap_offered, sizeof *graph->offered, "a model's graph"));
+    graph->offered = offered;
+    graph->offered[graph->n_offered++] = call;
     return CNNBN_OK;
 }
 
@@ -283,9 +295,15 @@ static cnnbn_status check_stated(const cnnbn__graph *graph, const int *place)
     return CNNBN_OK;
 }
 
-static cnnbn_status order_and_infer(cnnbn__graph *graph, int *place)
+static cnnbn_status order_and_infer(cnnbn__graph *graph, int *place, int *n_unused)
 {
+    void *state;
     CNNBN_TRY(cnnbn__order_calls(graph->model, place));
+    CNNBN_TRY(cnnbn_alloc((size_t)graph->model->n_calls, "the order of a model's layers", &state));
+    for (int k = 0; k < graph->n_offered; k++) ((unsigned char *)state)[place[graph->offered[k]]] = CNNBN__MAY_END;
+    cnnbn_status status = cnnbn__check_reach(graph->model, state, n_unused);
+    cnnbn_free(state);
+    CNNBN_TRY(status);
     CNNBN_TRY(cnnbn__infer(graph->model));
     return check_stated(graph, place);
 }
@@ -298,11 +316,15 @@ cnnbn_status cnnbn__graph_finish(cnnbn__graph *graph, int output, cnnbn_model **
     if (!model->n_layers) return cnnbn_error(CNNBN_ERR_MODEL, "the model has no layers");
     model->output = output;
     CNNBN_TRY(cnnbn_alloc_array((size_t)model->n_calls, sizeof(int), "the order of a model's layers", &place));
-    cnnbn_status status = order_and_infer(graph, place);
+    int n_unused;
+    cnnbn_status status = order_and_infer(graph, place, &n_unused);
     cnnbn_free(place);
     CNNBN_TRY(status);
     normalise(model);
-    *out = model;
+    if (n_unused)
+        CNNBN_TRY(cnnbn__prune(model, out));
+    else
+        *out = model;
     graph->model = NULL;
     return CNNBN_OK;
 }

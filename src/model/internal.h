@@ -78,7 +78,8 @@ typedef struct cnnbn__graph {
     int cap_layers, cap_calls;
     cnnbn__stated *stated;
     int n_stated, cap_stated;
-    int *table; /* layer index + 1 by hash of the name; 0: free */
+    int *offered, n_offered, cap_offered; /* calls that models inside the model have as outputs */
+    int *table;                           /* layer index + 1 by hash of the name; 0: free */
     int table_size;
     int n_edges;
 } cnnbn__graph;
@@ -96,6 +97,8 @@ cnnbn_status cnnbn__graph_call(cnnbn__graph *graph, int layer, int *out) CNNBN_M
 cnnbn_status cnnbn__graph_connect(cnnbn__graph *graph, int call, int input) CNNBN_MUST_CHECK;
 /* The output of `call` must have this shape, or finishing the graph is refused by the name of the group. */
 cnnbn_status cnnbn__graph_state(cnnbn__graph *graph, int call, int group, cnnbn_shape shape) CNNBN_MUST_CHECK;
+/* The output of `call` need not be used: a model inside the model offers it. */
+cnnbn_status cnnbn__graph_offer(cnnbn__graph *graph, int call) CNNBN_MUST_CHECK;
 /* Gives names as Keras does (conv2d, conv2d_1, ...) and checks that no name is there twice. */
 cnnbn_status cnnbn__graph_name_layers(cnnbn__graph *graph) CNNBN_MUST_CHECK;
 int cnnbn__graph_find(const cnnbn__graph *graph, const char *name); /* layer index; -1: none. After name_layers. */
@@ -107,9 +110,15 @@ cnnbn_status cnnbn__graph_finish(cnnbn__graph *graph, int output, cnnbn_model **
 /* Copies a name, '/' becoming '_' (Keras 3 refuses it), checked for length and control characters. */
 cnnbn_status cnnbn__name_copy(const char *what, const char *name, char out[CNNBN_NAME_MAX]) CNNBN_MUST_CHECK;
 
-/* order.c: topological order of the calls, keeping the given order where it is one; refuses cycles and calls that do not
- * lead to the output. place[n_calls]: where each call has come to stand. */
+/* order.c: topological order of the calls, keeping the given order where it is one; refuses cycles. place[n_calls]: where each call
+ * has come to stand. */
 cnnbn_status cnnbn__order_calls(cnnbn_model *model, int *place) CNNBN_MUST_CHECK;
+/* Of ordered calls: refuses those that do not lead to the output, nor to a call that is CNNBN__MAY_END in state [n_calls]; *n_unused:
+ * how many lead to such a one alone. */
+enum { CNNBN__MAY_END = 2 };
+cnnbn_status cnnbn__check_reach(const cnnbn_model *model, unsigned char *state, int *n_unused) CNNBN_MUST_CHECK;
+/* prune.c: the model without these. *out owns `whole` then; after a failure the caller does still. */
+cnnbn_status cnnbn__prune(cnnbn_model *whole, cnnbn_model **out) CNNBN_MUST_CHECK;
 int cnnbn__is_chain(
     const cnnbn_model *model); /* each layer called once, on the call before it, in the order of layers */
 

@@ -49,21 +49,6 @@ static cnnbn_status visit(walk *w, int start)
     return CNNBN_OK;
 }
 
-static cnnbn_status check_reach(const cnnbn_model *model, unsigned char *state)
-{
-    memset(state, 0, (size_t)model->n_calls);
-    state[model->output] = 1;
-    for (int c = model->n_calls - 1; c >= 0; c--) {
-        if (!state[c])
-            return cnnbn_error(
-                CNNBN_ERR_MODEL,
-                "layer %s does not lead to the output %s; remove it, or name it in a `from` on the way there",
-                call_name(model, c), call_name(model, model->output));
-        for (int i = 0; i < model->calls[c].n_inputs; i++) state[model->calls[c].inputs[i]] = 1;
-    }
-    return CNNBN_OK;
-}
-
 static cnnbn_status reorder(cnnbn_model *model, const walk *w)
 {
     void *memory;
@@ -92,9 +77,28 @@ cnnbn_status cnnbn__order_calls(cnnbn_model *model, int *place)
     cnnbn_status status = CNNBN_OK;
     for (int c = 0; c < model->n_calls && status == CNNBN_OK; c++) status = visit(&w, c);
     if (status == CNNBN_OK) status = reorder(model, &w);
-    if (status == CNNBN_OK) status = check_reach(model, w.state);
     cnnbn_free(memory);
     return status;
+}
+
+cnnbn_status cnnbn__check_reach(const cnnbn_model *model, unsigned char *state, int *n_unused)
+{
+    enum { REACHED = 1 };
+    *n_unused = 0;
+    state[model->output] = REACHED;
+    for (int c = model->n_calls - 1; c >= 0; c--) {
+        if (!state[c] || (state[c] != REACHED && c == 0))
+            return cnnbn_error(
+                CNNBN_ERR_MODEL,
+                "layer %s does not lead to the output %s; remove it, or name it in a `from` on the way there",
+                call_name(model, c), call_name(model, model->output));
+        *n_unused += state[c] != REACHED;
+        for (int i = 0; i < model->calls[c].n_inputs; i++) {
+            unsigned char *input = &state[model->calls[c].inputs[i]];
+            if (*input != REACHED) *input = state[c];
+        }
+    }
+    return CNNBN_OK;
 }
 
 int cnnbn__is_chain(const cnnbn_model *model)

@@ -459,9 +459,21 @@ static cnnbn_status state_inputs(cnnbn__keras_reader *r, const instance *in)
     return CNNBN_OK;
 }
 
+/* The outputs of a model inside the model: whoever calls it may want one and leave the others. */
+static cnnbn_status offer_outputs(cnnbn__keras_reader *r, const instance *in)
+{
+    const cnnbn__node *list = cnnbn__node_get(in->scope->config, "output_layers"), *item;
+    for (int k = 0, call; !in->scope->sequential && (item = list_place(list, k)); k++) {
+        CNNBN_TRY(resolve(in, item, 1, 0, &call));
+        CNNBN_TRY(cnnbn__graph_offer(r->graph, call));
+    }
+    return CNNBN_OK;
+}
+
 static cnnbn_status connect_all(cnnbn__keras_reader *r, const instance *in)
 {
     if (in->outside) CNNBN_TRY(state_inputs(r, in));
+    if (in->outside) CNNBN_TRY(offer_outputs(r, in));
     for (int i = 0; i < in->scope->n_entries; i++) {
         const entry *e = &in->scope->entries[i];
         if (e->kind == ENTRY_INPUT) continue;

@@ -48,13 +48,32 @@ def nested():
     return keras.Model(x, L.Dense(10)(L.Concatenate()([L.Flatten()(y), L.Flatten()(more)])))
 
 
+def unused():
+    """Models inside the model, of whose outputs some are not used: in one call, in no call, and what only leads there."""
+    a, b = keras.Input((28, 28, 1), name="a"), keras.Input((28, 28, 2), name="b")
+    first = L.Conv2D(3, 3, padding="same", name="one")(a)
+    spare = L.Conv2D(2, 3, name="two", trainable=False)(L.BatchNormalization(name="norm")(b))
+    both = L.Conv2D(3, 1, name="three")(L.Concatenate()([a, b]))
+    three = keras.Model([a, b], [L.ReLU()(first), spare, both], name="three_outputs")
+    inner = keras.Input((28, 28, 3))
+    deep = keras.Sequential([inner, L.BatchNormalization(), L.Conv2D(3, 1)], name="deep")
+    pair = keras.Model(inner, [deep(inner), L.Conv2D(3, 2, name="last")(inner)], name="pair")
+    x = keras.Input((28, 28, 1))
+    one, _, both = three([x, L.Conv2D(2, 1, name="before")(x)])
+    _, last = pair(L.Add()([one, both]))
+    again, _, _ = three([x, L.Conv2D(2, 1, name="for_nobody")(x)])
+    y = L.Concatenate()([L.Flatten()(last), L.Flatten()(again)])
+    return keras.Model(x, L.Dense(10)(y))
+
+
 def example_logits():
     model = example()
     model.layers[-1].activation = keras.activations.linear
     return model
 
 
-MODELS = {"example": example_logits, "functional": functional, "nested": nested}
+MODELS = {"example": example_logits, "functional": functional, "nested": nested, "unused": unused}
+NESTED = {"nested", "unused"}
 
 
 def convert(*arguments, fails=None):
@@ -82,7 +101,7 @@ def source(request, tmp_path_factory):
     (folder / "theirs.json").write_text(model.to_json())
     convert(folder / "theirs.json", folder / "theirs.yaml")
     # What is written of a nested model is the flat one, whose weights have other places.
-    flat = request.param == "nested"
+    flat = request.param in NESTED
     convert(folder / "theirs.json", folder / "flat.json")
     convert(folder / "theirs.keras", folder / "flat.weights.h5")
     (folder / "text.json").write_text((folder / f"{'flat' if flat else 'theirs'}.json").read_text())
@@ -143,6 +162,6 @@ def test_in_a_ring(source):
     assert digests[0] == digests[1]
     last = keras.models.load_model(folder / "ring-4.h5", compile=False)
     assert np.abs(np.asarray(last(x)) - expected).max() <= TOLERANCE * np.abs(expected).max()
-    for layer in model.layers if name != "nested" else []:  # whose layers have other names there
+    for layer in model.layers if name not in NESTED else []:  # whose layers have other names there
         for a, b in zip(last.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
             assert np.array_equal(a, b), layer.name

@@ -31,8 +31,7 @@ static void golden_files_are_read(void **state)
         int sequential;
     } files[] = {{"keras3_example", 387850, 1}, {"keras3_every_layer", 2727, 0}, {"keras3_shared", 163, 0},
                  {"keras3_nested", 403, 0},     {"keras2_nested", 403, 0},       {"keras2_sequential", 387850, 1},
-                 {"keras2_functional", 203, 0}, {"keras3_operations", 588, 0},
-                 {"keras2_operations", 588, 0}};
+                 {"keras2_functional", 203, 0}, {"keras3_operations", 588, 0},   {"keras2_operations", 588, 0}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         cnnbn_model *m = golden(files[i].name);
         assert_int_equal(cnnbn_model_count_params(m, 0), files[i].params);
@@ -134,6 +133,44 @@ static void operations_become_layers(void **state)
     check_ok(cnnbn_model_same(a, b));
     cnnbn_model_destroy(a);
     cnnbn_model_destroy(b);
+}
+
+/* What an output of a model inside is made of, when nobody uses it, and what only leads there is no part of the model: but of its
+ * files. */
+static void unused_outputs_are_left_out(void **state)
+{
+    (void)state;
+#define INPUT_LAYER(name)                                \
+    "{\"class_name\": \"InputLayer\", \"name\": \"" name \
+    "\", \"config\": {\"batch_shape\": [null, 8]}, \"inbound_nodes\": []}"
+#define DENSE(name, units, from)                                                         \
+    "{\"class_name\": \"Dense\", \"name\": \"" name "\", \"config\": {\"units\": " units \
+    "}, \"inbound_nodes\": [[[\"" from "\", 0, 0, {}]]]}"
+    cnnbn_model *m = model_of(
+        "{\"class_name\": \"Functional\", \"config\": {\"name\": \"m\", \"layers\": [" INPUT_LAYER("i") "," DENSE(
+            "o", "8",
+            "i") ",{\"class_name\": \"Functional\", \"name\": \"in\", \"config\": {\"name\": \"in\", \"layers\": "
+                 "[" INPUT_LAYER("a") "," INPUT_LAYER("b") "," DENSE("s", "4", "a") "," DENSE("t", "5", "b") "," DENSE(
+                     "u", "6", "a") "],\"input_layers\": [[\"a\", 0, 0], [\"b\", 0, 0]], "
+                                    "\"output_layers\": [[\"s\", 0, 0], [\"t\", 0, 0], [\"u\", 0, 0]]}, "
+                                    "\"inbound_nodes\": [[[\"i\", 0, 0, {}], [\"o\", 0, 0, {}]]]}],"
+                                    "\"input_layers\": [[\"i\", 0, 0]], \"output_layers\": [[\"in\", 1, 2]]}}");
+    char *text = NULL;
+    check_ok(cnnbn_model_to_yaml(m, &text));
+    assert_string_equal(text, "name: m\ninput: [8]\ninput_name: i\nfunctional: true\nlayers:\n  - Dense: {name: in_u, "
+                              "units: 6}\n");
+    cnnbn_free(text);
+    assert_int_equal(m->n_params, 2);
+    assert_int_equal(m->params[0].count, 48);
+    assert_non_null(m->whole);
+    static const char *const names[] = {"o", "in_s", "in_t", "in_u"};
+    assert_int_equal(m->whole->n_layers, 4);
+    for (int l = 0; l < 4; l++) assert_string_equal(m->whole->layers[l].name, names[l]);
+    assert_int_equal(m->whole->n_params, 8);
+    assert_int_equal(m->whole_layer[0], 3);
+    cnnbn_model_destroy(m);
+#undef DENSE
+#undef INPUT_LAYER
 }
 
 /* A name that is taken gives way; a model inside that does not train freezes its layers; a model in a chain is still a chain. */
@@ -275,6 +312,7 @@ int main(void)
         cmocka_unit_test(golden_files_are_read),
         cmocka_unit_test(dialects_say_the_same),
         cmocka_unit_test(operations_become_layers),
+        cmocka_unit_test(unused_outputs_are_left_out),
         cmocka_unit_test(nested_models_are_flattened),
         cmocka_unit_test(nested_names_and_freezing),
         cmocka_unit_test(hard_sigmoid_of_keras2),

@@ -58,6 +58,7 @@ static cnnbn_conv_geom random_geom(dice *d)
     g.S = dice_int(d, 1, 7);
     int kind = dice_int(d, 0, 9);
     if (kind < 4) g.R = g.S = 3; /* the usual case, and the one that has fast algorithms */
+    if (kind == 0) g.stride_h = g.stride_w = 2;
     if (kind == 4) g.R = g.S = 1;
     if (kind >= 3) {
         g.stride_h = dice_int(d, 1, 3);

@@ -60,33 +60,34 @@ VEC_INLINE vec gradient(const kind by, const norm *n, vec dz, vec x)
 }
 
 /* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. x: with a batch norm behind. */
-VEC_INLINE void dy_vec(const kind by, const norm *n, const float *dz, const float *x, ptrdiff_t row, ptrdiff_t pixel,
-                       float *m, ptrdiff_t plane, float *sum)
+VEC_INLINE void dy_vec(const int stride, const kind by, const norm *n, const float *dz, const float *x, ptrdiff_t row,
+                       ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
 {
-    vec t[WINO_A][WINO_M];
+    const int span = wino_span(stride);
+    vec t[WINO_SPAN_MAX][WINO_M];
     VEC_UNROLL
     for (int j = 0; j < WINO_M; j++) {
-        vec y[WINO_M], b[WINO_A];
+        vec y[WINO_M], b[WINO_SPAN_MAX];
         VEC_UNROLL
         for (int i = 0; i < WINO_M; i++) {
             const ptrdiff_t at = i * row + j * pixel;
             y[i] = gradient(by, n, vec_load(dz + at), by.norm ? vec_load(x + at) : vec_zero());
         }
-        wino_a(y, b);
+        wino_a(stride, y, b);
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) t[i][j] = b[i];
+        for (int i = 0; i < span; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
-    for (int i = 0; i < WINO_A; i++) {
-        vec b[WINO_A];
-        wino_a(t[i], b);
+    for (int i = 0; i < span; i++) {
+        vec b[WINO_SPAN_MAX];
+        wino_a(stride, t[i], b);
         if (i == 1) vec_store(sum, vec_load(sum) + b[1]);
         VEC_UNROLL
-        for (int j = 0; j < WINO_A; j++) vec_store(m + (i * WINO_A + j) * plane, b[j]);
+        for (int j = 0; j < span; j++) vec_store(m + (i * span + j) * plane, b[j]);
     }
 }
 
-VEC_INLINE void dy_tile_by(const kind by, const backward *b, cnnbn__wino_at at, float *m)
+VEC_INLINE void dy_tile_by(const int stride, const kind by, const backward *b, cnnbn__wino_at at, float *m)
 {
     const cnnbn_conv_geom *g = b->w->g;
     const int p = at.i * WINO_M, q = at.j * WINO_M;
@@ -97,7 +98,7 @@ VEC_INLINE void dy_tile_by(const kind by, const backward *b, cnnbn__wino_at at, 
     if (rows == WINO_M && cols == WINO_M)
         for (; k + VEC_LEN <= g->K; k += VEC_LEN) {
             const norm n = norm_of(by, b->args->behind, k, VEC_LEN);
-            dy_vec(by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
+            dy_vec(stride, by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
         }
     for (; k < g->K; k += VEC_LEN) {
         _Alignas(64) float part[WINO_M][WINO_M][VEC_LEN];
@@ -112,30 +113,35 @@ VEC_INLINE void dy_tile_by(const kind by, const backward *b, cnnbn__wino_at at, 
                                  by.norm ? vec_load_part(x + pixel, lanes) : vec_zero());
                 vec_store(part[i][j], y);
             }
-        dy_vec((kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m, b->bias + k);
+        dy_vec(stride, (kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m,
+               b->bias + k);
     }
 }
 
-#define DY_TILE(name, norm, act_relu, pre_relu)                                \
+typedef void dy_tile_fn(const backward *b, cnnbn__wino_at at, float *m);
+#define DY_TILE(name, stride, norm, act_relu, pre_relu)                        \
     static void dy_tile_##name(const backward *b, cnnbn__wino_at at, float *m) \
     {                                                                          \
-        dy_tile_by((kind){norm, act_relu, pre_relu}, b, at, m);                \
+        dy_tile_by(stride, (kind){norm, act_relu, pre_relu}, b, at, m);        \
     }
-DY_TILE(plain, 0, 0, 0)
-DY_TILE(norm, 1, 0, 0)
-DY_TILE(norm_relu, 1, 1, 0)
-DY_TILE(relu_norm, 1, 0, 1)
-DY_TILE(relu_norm_relu, 1, 1, 1)
+#define DY_TILES(stride)                         \
+    DY_TILE(plain_##stride, stride, 0, 0, 0)     \
+    DY_TILE(norm_##stride, stride, 1, 0, 0)      \
+    DY_TILE(norm_relu_##stride, stride, 1, 1, 0) \
+    DY_TILE(relu_norm_##stride, stride, 1, 0, 1) \
+    DY_TILE(relu_norm_relu_##stride, stride, 1, 1, 1)
+DY_TILES(1)
+DY_TILES(2)
 
 static void choose_dy_tile(backward *b)
 {
-    const cnnbn_bn_behind *behind = b->args->behind;
-    if (!behind)
-        b->dy_tile = dy_tile_plain;
-    else if (act_is_relu(behind->pre))
-        b->dy_tile = act_is_relu(behind->in.act) ? dy_tile_relu_norm_relu : dy_tile_relu_norm;
-    else
-        b->dy_tile = act_is_relu(behind->in.act) ? dy_tile_norm_relu : dy_tile_norm;
+    static dy_tile_fn *const plain[] = {dy_tile_plain_1, dy_tile_plain_2};
+    static dy_tile_fn *const behind[2][2][2] = {
+        {{dy_tile_norm_1, dy_tile_norm_relu_1}, {dy_tile_relu_norm_1, dy_tile_relu_norm_relu_1}},
+        {{dy_tile_norm_2, dy_tile_norm_relu_2}, {dy_tile_relu_norm_2, dy_tile_relu_norm_relu_2}}};
+    const cnnbn_bn_behind *by = b->args->behind;
+    const int stride = b->w->stride;
+    b->dy_tile = by ? behind[stride - 1][act_is_relu(by->pre)][act_is_relu(by->in.act)] : plain[stride - 1];
 }
 
 static void bias_clear(const backward *b)
@@ -185,29 +191,31 @@ static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t 
 
 /* ---------------------------------------------------------------- data */
 
-/* B z B^T of one vector of channels added to the 6x6 pixels of dx it covers. The first `above` rows and `left` columns hold
- * what the tiles above and on the left have put there, the others nothing yet; whole: all pixels exist. */
-VEC_INLINE void overlap_vec(const int whole, const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, int h0, int w0,
-                            int above, int left, ptrdiff_t lanes, float *dx)
+/* B z B^T of one vector of channels added to the pixels of dx it covers, as many as there are places. The first rows, where
+ * there is a tile above, and the first columns, where there is one on the left, hold what those have put there, the others
+ * nothing yet; whole: all pixels exist. */
+VEC_INLINE void overlap_vec(const int stride, const int whole, const cnnbn_conv_geom *g, const float *z,
+                            ptrdiff_t plane, int h0, int w0, int above, int left, ptrdiff_t lanes, float *dx)
 {
-    vec t[WINO_A][WINO_A];
+    const int span = wino_span(stride), shared = span - WINO_M * stride;
+    vec t[WINO_SPAN_MAX][WINO_SPAN_MAX];
     VEC_UNROLL
-    for (int i = 0; i < WINO_A; i++) {
-        vec a[WINO_A];
+    for (int i = 0; i < span; i++) {
+        vec a[WINO_SPAN_MAX];
         VEC_UNROLL
-        for (int j = 0; j < WINO_A; j++) a[j] = vec_load(z + (i * WINO_A + j) * plane);
-        wino_b(a, t[i]);
+        for (int j = 0; j < span; j++) a[j] = vec_load(z + (i * span + j) * plane);
+        wino_b(stride, a, t[i]);
     }
     VEC_UNROLL
-    for (int j = 0; j < WINO_A; j++) {
-        vec a[WINO_A], b[WINO_A];
+    for (int j = 0; j < span; j++) {
+        vec a[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) a[i] = t[i][j];
-        wino_b(a, b);
+        for (int i = 0; i < span; i++) a[i] = t[i][j];
+        wino_b(stride, a, b);
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) {
+        for (int i = 0; i < span; i++) {
             float *to = dx + ((ptrdiff_t)i * g->W + j) * g->C;
-            const int old = i < above || j < left;
+            const int old = (above && i < shared) || (left && j < shared);
             if (whole) {
                 vec_store(to, old ? b[i] + vec_load(to) : b[i]);
             } else if (h0 + i >= 0 && h0 + i < g->H && w0 + j >= 0 && w0 + j < g->W) {
@@ -218,37 +226,51 @@ VEC_INLINE void overlap_vec(const int whole, const cnnbn_conv_geom *g, const flo
 }
 
 /* Constant `above` and `left` for the tiles inside of the image. */
-#define OVERLAP(above, left)                                                                                     \
-    static void overlap_##above##_##left(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, ptrdiff_t n, \
-                                         float *dx)                                                              \
-    {                                                                                                            \
-        for (ptrdiff_t c = 0; c < n; c += VEC_LEN)                                                               \
-            overlap_vec(1, g, z + c, plane, 0, 0, above, left, VEC_LEN, dx + c);                                 \
+typedef void overlap_fn(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, ptrdiff_t n, float *dx);
+#define OVERLAP(stride, above, left)                                                                           \
+    static void overlap_##stride##_##above##_##left(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, \
+                                                    ptrdiff_t n, float *dx)                                    \
+    {                                                                                                          \
+        for (ptrdiff_t c = 0; c < n; c += VEC_LEN)                                                             \
+            overlap_vec(stride, 1, g, z + c, plane, 0, 0, above, left, VEC_LEN, dx + c);                       \
     }
-OVERLAP(0, 0)
-OVERLAP(0, 2)
-OVERLAP(2, 0)
-OVERLAP(2, 2)
+OVERLAP(1, 0, 0)
+OVERLAP(1, 0, 1)
+OVERLAP(1, 1, 0)
+OVERLAP(1, 1, 1)
+OVERLAP(2, 0, 0)
+OVERLAP(2, 0, 1)
+OVERLAP(2, 1, 0)
+OVERLAP(2, 1, 1)
+static overlap_fn *const overlaps[2][2][2] = {{{overlap_1_0_0, overlap_1_0_1}, {overlap_1_1_0, overlap_1_1_1}},
+                                              {{overlap_2_0_0, overlap_2_0_1}, {overlap_2_1_0, overlap_2_1_1}}};
 
 static void overlap_tile(const backward *b, cnnbn__wino_at at, const float *z)
 {
-    const cnnbn_conv_geom *g = b->w->g;
-    int h0 = at.i * WINO_M - g->pad_top, w0 = at.j * WINO_M - g->pad_left;
+    const cnnbn__wino *w = b->w;
+    const cnnbn_conv_geom *g = w->g;
+    const int step = WINO_M * w->stride, h0 = at.i * step - g->pad_top, w0 = at.j * step - g->pad_left;
     float *dx = b->args->dx + ((at.sample * g->H + h0) * g->W + w0) * g->C;
     ptrdiff_t c = 0;
-    if (h0 >= 0 && w0 >= 0 && h0 + WINO_A <= g->H && w0 + WINO_A <= g->W) {
+    if (h0 >= 0 && w0 >= 0 && h0 + w->span <= g->H && w0 + w->span <= g->W) {
         c = g->C / VEC_LEN * VEC_LEN;
-        (at.i ? at.j ? overlap_2_2 : overlap_2_0 : at.j ? overlap_0_2 : overlap_0_0)(g, z, b->plane_v, c, dx);
+        overlaps[w->stride - 1][at.i > 0][at.j > 0](g, z, b->plane_v, c, dx);
     }
-    for (; c < g->C; c += VEC_LEN)
-        overlap_vec(0, g, z + c, b->plane_v, h0, w0, at.i ? 2 : 0, at.j ? 2 : 0, vec_lanes(g->C, c), dx + c);
+    for (; c < g->C; c += VEC_LEN) {
+        const ptrdiff_t lanes = vec_lanes(g->C, c);
+        if (w->stride == 1)
+            overlap_vec(1, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
+        else
+            overlap_vec(2, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
+    }
 }
 
 /* Pixels of a sample's dx that no tile covers. */
 static void zero_uncovered(const cnnbn__wino *w, float *dx)
 {
     const cnnbn_conv_geom *g = w->g;
-    int h_end = w->tiles_h * WINO_M + 2 - g->pad_top, w_end = w->tiles_w * WINO_M + 2 - g->pad_left;
+    const int step = WINO_M * w->stride, shared = w->span - step;
+    int h_end = w->tiles_h * step + shared - g->pad_top, w_end = w->tiles_w * step + shared - g->pad_left;
     if (h_end < 0) h_end = 0;
     if (w_end < 0) w_end = 0;
     for (int h = 0; h < g->H; h++) {
@@ -261,20 +283,15 @@ static void zero_uncovered(const cnnbn__wino *w, float *dx)
 /* The next block's dy, which is transformed first but one. */
 static void next_dy(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
 {
-    const cnnbn_conv_geom *g = b->w->g;
     ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
-    const ptrdiff_t row = (ptrdiff_t)g->Q * g->K;
-    wino_rows(b->w, tile, n, b->args->dy, g->P, row, 0, WINO_M, &fetch->read, &fetch->read_end);
-    if (b->args->behind)
-        wino_rows(b->w, tile, n, b->args->behind->x, g->P, row, 0, WINO_M, &fetch->also, &fetch->also_end);
+    wino_rows_out(b->w, tile, n, b->args->dy, &fetch->read, &fetch->read_end);
+    if (b->args->behind) wino_rows_out(b->w, tile, n, b->args->behind->x, &fetch->also, &fetch->also_end);
 }
 
 static void next_x(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
 {
-    const cnnbn_conv_geom *g = b->w->g;
     ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
-    wino_rows(b->w, tile, n, b->args->x, g->H, (ptrdiff_t)g->W * g->C, g->pad_top, WINO_A, &fetch->read,
-              &fetch->read_end);
+    wino_rows_in(b->w, tile, n, b->args->x, &fetch->read, &fetch->read_end);
 }
 
 /* dx of n tiles from `tile` on; V is overwritten. */
@@ -284,10 +301,9 @@ static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
     const cnnbn__wino_product product = {
         n, w->g->K, w->cols_c, b->m, w->ld_k, b->plane_m, b->args->prepared, w->plane_ut, b->v, w->ld_c, b->plane_v};
     cnnbn__fetch fetch = {0};
-    wino_rows(w, tile, n, b->args->dx, w->g->H, (ptrdiff_t)w->g->W * w->g->C, w->g->pad_top, WINO_A, &fetch.write,
-              &fetch.write_end);
+    wino_rows_in(w, tile, n, b->args->dx, &fetch.write, &fetch.write_end);
     next_dy(b, tile + n, &fetch);
-    wino_products(&product, &fetch);
+    wino_products(w, &product, &fetch);
     for (ptrdiff_t t = 0; t < n; t++) {
         cnnbn__wino_at at = wino_at(w, tile + t);
         if (at.i == 0 && at.j == 0) zero_uncovered(w, b->args->dx + at.sample * w->g->H * w->g->W * w->g->C);
@@ -298,7 +314,7 @@ static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
 /* ---------------------------------------------------------------- weights */
 
 /* G^T u G of one vector. */
-VEC_INLINE void back_vec(const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
+VEC_INLINE void back_vec(const int stride, const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
 {
     vec t[3][WINO_A];
     VEC_UNROLL
@@ -306,17 +322,32 @@ VEC_INLINE void back_vec(const float *u, ptrdiff_t plane, float *dw, ptrdiff_t t
         vec a[WINO_A], b[3];
         VEC_UNROLL
         for (int i = 0; i < WINO_A; i++) a[i] = vec_load(u + (i * WINO_A + j) * plane);
-        wino_gt(a, b);
+        wino_gt(stride, a, b);
         VEC_UNROLL
         for (int i = 0; i < 3; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
     for (int i = 0; i < 3; i++) {
         vec b[3];
-        wino_gt(t[i], b);
+        wino_gt(stride, t[i], b);
         VEC_UNROLL
         for (int j = 0; j < 3; j++) vec_store_part(dw + (i * 3 + j) * tap, b[j], lanes);
     }
+}
+
+/* Position q's sum is over its places: what tmul has to know of them, and the first. */
+static ptrdiff_t sum_places(const backward *b, int q, cnnbn__tmul *m)
+{
+    const cnnbn__wino_places at = wino_places(b->w, q);
+    m->lda = b->w->ld_c;
+    m->ldb = b->w->ld_k;
+    m->n_outer = at.rows;
+    m->n_inner = at.cols;
+    m->a_outer = b->w->span * b->plane_v;
+    m->a_inner = b->plane_v;
+    m->b_outer = b->w->span * b->plane_m;
+    m->b_inner = b->plane_m;
+    return at.first;
 }
 
 /* Sums of a slice: u[q] (+)= V^T M over n tiles. */
@@ -324,31 +355,46 @@ static void add_tiles(const backward *b, ptrdiff_t tile, ptrdiff_t n, int add)
 {
     const cnnbn__wino *w = b->w;
     const ptrdiff_t plane = wino_plane(w->g->C, w->cols_k);
-    const cnnbn__tmul m = {
-        .lda = w->ld_c, .ldb = w->ld_k, .ldc = w->cols_k, .n_outer = 1, .n_inner = 1, .n_t = n, .add = add};
+    cnnbn__tmul m = {.ldc = w->cols_k, .n_t = n, .add = add};
     const ptrdiff_t C = w->g->C, step = tile_rows(C, VEC_TMUL_ROWS);
     cnnbn__fetch fetch = {0};
     next_x(b, tile + n, &fetch);
     fetch_over(&fetch, WINO_Q * ((w->cols_k + TILE_COLS - 1) / TILE_COLS) * ((C + step - 1) / step));
-    for (ptrdiff_t q = 0; q < WINO_Q; q++)
+    for (int q = 0; q < WINO_Q; q++)
         for (ptrdiff_t k = 0; k < w->cols_k; k += TILE_COLS) {
+            const ptrdiff_t first = sum_places(b, q, &m);
             ptrdiff_t cols = w->cols_k - k < TILE_COLS ? w->cols_k - k : TILE_COLS;
             for (ptrdiff_t c = 0; c < C; c += step) {
                 ptrdiff_t rows = C - c < step ? C - c : step;
-                tmul_tiles[cols > VEC_LEN][rows - 1](&m, b->v + q * b->plane_v + c, b->m + q * b->plane_m + k,
+                tmul_tiles[cols > VEC_LEN][rows - 1](&m, b->v + first * b->plane_v + c, b->m + first * b->plane_m + k,
                                                      b->u + q * plane + c * w->cols_k + k, cols);
                 fetch_some(&fetch);
             }
         }
 }
 
+/* dw of rows x cols pairs of channels, whose sums have rows of ld_u floats. */
+VEC_INLINE void back_by(const int stride, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u,
+                        ptrdiff_t plane, float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
+{
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < cols; j += VEC_LEN)
+            back_vec(stride, u + i * ld_u + j, plane, dw + i * ld_dw + j, tap, vec_lanes(cols, j));
+}
+
+static void back(const cnnbn__wino *w, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u, ptrdiff_t plane,
+                 float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
+{
+    if (w->stride == 1)
+        back_by(1, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+    else
+        back_by(2, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+}
+
 static void write_slice(const backward *b, float *dw)
 {
-    const cnnbn_conv_geom *g = b->w->g;
-    const ptrdiff_t plane = wino_plane(g->C, b->w->cols_k), tap = (ptrdiff_t)g->C * g->K;
-    for (ptrdiff_t c = 0; c < g->C; c++)
-        for (ptrdiff_t k = 0; k < g->K; k += VEC_LEN)
-            back_vec(b->u + c * b->w->cols_k + k, plane, dw + c * g->K + k, tap, vec_lanes(g->K, k));
+    const ptrdiff_t C = b->w->g->C, K = b->w->g->K;
+    back(b->w, C, K, b->u, b->w->cols_k, wino_plane(C, b->w->cols_k), dw, K, C * K);
 }
 
 static double add_lanes(vec x)
@@ -414,6 +460,22 @@ static void by_slices(backward *b)
     }
 }
 
+/* What position q's sums read of n tiles: so few rows at a place that only we know the next ones. */
+static void fetch_sums(const backward *b, int q, const float *v, const float *d, ptrdiff_t n, ptrdiff_t width)
+{
+    const cnnbn__wino *w = b->w;
+    const cnnbn__wino_places at = wino_places(w, q);
+    for (int r = 0; r < at.rows * at.cols; r++) {
+        const ptrdiff_t place = wino_place(w, at, r);
+        for (ptrdiff_t t = 0; t < n; t++) {
+            const float *row = d + place * b->plane_m + t * w->ld_k;
+            __builtin_prefetch(v + place * b->plane_v + t * w->ld_c, 0, 3);
+            __builtin_prefetch(row, 0, 3);
+            __builtin_prefetch(row + width - VEC_LEN, 0, 3);
+        }
+    }
+}
+
 /* A tile of dw, rows [c, c + rows) and columns [k, k + cols): its partial sums of the slices [s0, s1), whose tiles are rows
  * of V and M, are joined in L1. Entries from `height` on are the tile's own, those below are in the caller's stack; a merge
  * may reach down into them. */
@@ -424,7 +486,7 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
     const cnnbn_run *run = b->args->run;
     const ptrdiff_t width = vec_round_up(cols), plane = JOIN_ROWS * TILE_COLS, entry = 9 * plane;
     const ptrdiff_t tap = (ptrdiff_t)w->g->C * w->g->K;
-    cnnbn__tmul m = {.lda = w->ld_c, .ldb = w->ld_k, .ldc = width, .n_outer = 1, .n_inner = 1};
+    cnnbn__tmul m = {.ldc = width};
     float *const lowest = b->stack;
     for (ptrdiff_t r = 0; r < 9; r++)
         for (ptrdiff_t i = 0; i < rows; i++) {
@@ -438,18 +500,13 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
         ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
         m.n_t = (ptrdiff_t)(run->bounds[s + 1] - run->bounds[s]) * w->tiles;
         const float *v = b->v + row * w->ld_c + c, *d = b->m + row * w->ld_k + k;
-        for (ptrdiff_t q = 0; q < WINO_Q; q++, v += b->plane_v, d += b->plane_m) {
-            if (q + 1 < WINO_Q)
-                for (ptrdiff_t t = 0; t < m.n_t; t++) { /* so few rows at a place that only we know the next */
-                    __builtin_prefetch(v + b->plane_v + t * w->ld_c, 0, 3);
-                    __builtin_prefetch(d + b->plane_m + t * w->ld_k, 0, 3);
-                    __builtin_prefetch(d + b->plane_m + t * w->ld_k + width - VEC_LEN, 0, 3);
-                }
-            tmul_tiles[width > VEC_LEN][rows - 1](&m, v, d, b->u + q * plane, width);
+        for (int q = 0; q < WINO_Q; q++) {
+            if (q + 1 < WINO_Q) fetch_sums(b, q + 1, v, d, m.n_t, width);
+            const ptrdiff_t first = sum_places(b, q, &m);
+            tmul_tiles[width > VEC_LEN][rows - 1](&m, v + first * b->plane_v, d + first * b->plane_m, b->u + q * plane,
+                                                  width);
         }
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (ptrdiff_t j = 0; j < width; j += VEC_LEN)
-                back_vec(b->u + i * width + j, plane, here + i * width + j, plane, VEC_LEN);
+        back(w, rows, width, b->u, width, plane, here, width, plane);
         top++;
         for (int merge = run->n_merge[s]; merge > 0; merge--, top--) {
             float *upper = lowest + (top - 1 - base) * entry;
@@ -522,8 +579,8 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.bias64 = (double *)(void *)args->workspace;
     b.bias = args->workspace + 2 * w.cols_k;
     b.v = args->workspace + (3 * w.cols_k + 15) / 16 * 16;
-    b.m = b.v + WINO_Q * b.plane_v;
-    b.u = b.m + WINO_Q * b.plane_m;
+    b.m = b.v + w.places * b.plane_v;
+    b.u = b.m + w.places * b.plane_m;
     b.stack = b.u + WINO_Q * JOIN_ROWS * TILE_COLS;
     b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
     choose_dy_tile(&b);

@@ -60,19 +60,20 @@ static void stat_close_slices(output *o, ptrdiff_t n)
 
 /* A^T m A + bias of one vector of channels, the first rows x cols outputs of it. The bias is one addition at position (1, 1),
  * whose column of A^T is all ones. */
-VEC_INLINE void output_vec(const output *o, const int whole, const float *m, ptrdiff_t plane, ptrdiff_t k, int first,
-                           int rows, int cols, float *y)
+VEC_INLINE void output_vec(const int stride, const output *o, const int whole, const float *m, ptrdiff_t plane,
+                           ptrdiff_t k, int first, int rows, int cols, float *y)
 {
     const cnnbn_conv_geom *g = o->w->g;
+    const int span = wino_span(stride);
     ptrdiff_t lanes = whole ? VEC_LEN : vec_lanes(g->K, k), row = (ptrdiff_t)g->Q * g->K;
-    vec t[WINO_M][WINO_A];
+    vec t[WINO_M][WINO_SPAN_MAX];
     VEC_UNROLL
-    for (int j = 0; j < WINO_A; j++) {
-        vec a[WINO_A], b[WINO_M];
+    for (int j = 0; j < span; j++) {
+        vec a[WINO_SPAN_MAX], b[WINO_M];
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) a[i] = vec_load(m + (i * WINO_A + j) * plane + k);
+        for (int i = 0; i < span; i++) a[i] = vec_load(m + (i * span + j) * plane + k);
         if (j == 1) a[1] = a[1] + vec_load(o->bias + k);
-        wino_at_m(a, b);
+        wino_at_m(stride, a, b);
         VEC_UNROLL
         for (int i = 0; i < WINO_M; i++) t[i][j] = b[i];
     }
@@ -87,7 +88,7 @@ VEC_INLINE void output_vec(const output *o, const int whole, const float *m, ptr
     for (int i = 0; i < WINO_M; i++) {
         if (!whole && i >= rows) break;
         vec b[WINO_M];
-        wino_at_m(t[i], b);
+        wino_at_m(stride, t[i], b);
         VEC_UNROLL
         for (int j = 0; j < WINO_M; j++) {
             if (!whole && j >= cols) break;
@@ -119,7 +120,7 @@ VEC_INLINE void output_vec(const output *o, const int whole, const float *m, ptr
     }
 }
 
-static void output_tile(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
+VEC_INLINE void output_tile_by(const int stride, output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
 {
     const cnnbn__wino *w = o->w;
     const cnnbn_conv_geom *g = w->g;
@@ -135,8 +136,18 @@ static void output_tile(output *o, ptrdiff_t tile, const float *m, ptrdiff_t pla
     }
     ptrdiff_t k = 0;
     if (rows == WINO_M && cols == WINO_M && !o->apart)
-        for (; k + VEC_LEN <= g->K; k += VEC_LEN) output_vec(o, 1, m, plane, k, in_slice == 0, rows, cols, y);
-    for (; k < g->K; k += VEC_LEN) output_vec(o, 0, m, plane, k, in_slice == 0, rows, cols, y);
+        for (; k + VEC_LEN <= g->K; k += VEC_LEN) output_vec(stride, o, 1, m, plane, k, in_slice == 0, rows, cols, y);
+    for (; k < g->K; k += VEC_LEN) output_vec(stride, o, 0, m, plane, k, in_slice == 0, rows, cols, y);
+}
+
+static void output_tile_1(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
+{
+    output_tile_by(1, o, tile, m, plane);
+}
+
+static void output_tile_2(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
+{
+    output_tile_by(2, o, tile, m, plane);
 }
 
 void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
@@ -145,7 +156,7 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
     cnnbn__wino w;
     wino_of(plan, &w);
     ptrdiff_t plane_v = wino_plane(w.fwd_block, w.ld_c), plane_m = wino_plane(w.fwd_block, w.ld_k);
-    float *v = args->workspace, *m = v + WINO_Q * plane_v, *rest = m + WINO_Q * plane_m;
+    float *v = args->workspace, *m = v + w.places * plane_v, *rest = m + w.places * plane_m;
     output o = {args,
                 &w,
                 args->prepared + WINO_Q * w.plane_u,
@@ -169,11 +180,11 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
                                              w.plane_u, m,    w.ld_k,   plane_m};
         cnnbn__fetch fetch = {0};
         ptrdiff_t next = all - b - n < w.fwd_block ? all - b - n : w.fwd_block;
-        wino_rows(&w, b + n, next, args->x, g->H, (ptrdiff_t)g->W * g->C, g->pad_top, WINO_A, &fetch.read,
-                  &fetch.read_end);
-        wino_rows(&w, b, n, args->y, g->P, (ptrdiff_t)g->Q * g->K, 0, WINO_M, &fetch.write, &fetch.write_end);
-        wino_products(&product, &fetch);
-        for (ptrdiff_t t = 0; t < n; t++) output_tile(&o, b + t, m + t * w.ld_k, plane_m);
+        wino_rows_in(&w, b + n, next, args->x, &fetch.read, &fetch.read_end);
+        wino_rows_out(&w, b, n, args->y, &fetch.write, &fetch.write_end);
+        wino_products(&w, &product, &fetch);
+        for (ptrdiff_t t = 0; t < n; t++)
+            (w.stride == 1 ? output_tile_1 : output_tile_2)(&o, b + t, m + t * w.ld_k, plane_m);
     }
     if (args->stat) stat_close_slices(&o, N);
 }

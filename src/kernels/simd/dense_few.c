@@ -240,36 +240,59 @@ VEC_INLINE vec mask_positive(vec keep, vec x)
     return (vec)((vec_int)x & (keep > vec_zero()));
 }
 
-VEC_INLINE void apply_block(int U, int n, const float *dy, const float *w, const float *x, const through *t, float *dx)
+/* Of samples F features apart, which share what is read of the weights and of the batch norm. */
+VEC_INLINE void apply_block(int samples, int U, int n, const float *dy, const float *w, const float *x, ptrdiff_t F,
+                            const through *t, float *dx)
 {
-    vec d[DENSE_UNITS_FEW];
-    broadcast(U, dy, d);
+    vec d[FEW_SAMPLES][DENSE_UNITS_FEW];
+    VEC_UNROLL
+    for (int s = 0; s < samples; s++) broadcast(U, dy + s * U, d[s]);
     int c = t->c0_index;
     for (int f = 0; f < n; f += VEC_LEN) {
-        vec g = dz_vec(U, d, w + f), v = vec_load(x + f);
-        __builtin_prefetch(x + FEW_BLOCK + f, 0, 3);
-        vec y = vec_fma(v - vec_load(t->mean + c), vec_load(t->b + c), vec_load(t->c0 + c));
-        y = vec_fma(vec_load(t->a + c), g, y);
-        vec_store(dx + f, t->relu ? mask_positive(v, y) : y);
+        vec g[FEW_SAMPLES], k = vec_load(w + f);
+        VEC_UNROLL
+        for (int s = 0; s < samples; s++) g[s] = d[s][0] * k;
+        VEC_UNROLL
+        for (int u = 1; u < U; u++) {
+            k = vec_load(w + u * FEW_BLOCK + f);
+            VEC_UNROLL
+            for (int s = 0; s < samples; s++) g[s] = vec_fma(d[s][u], k, g[s]);
+        }
+        vec mean = vec_load(t->mean + c), a = vec_load(t->a + c), b = vec_load(t->b + c), c0 = vec_load(t->c0 + c);
+        VEC_UNROLL
+        for (int s = 0; s < samples; s++) {
+            vec v = vec_load(x + s * F + f);
+            __builtin_prefetch(x + s * F + FEW_BLOCK + f, 0, 3);
+            vec y = vec_fma(a, g[s], vec_fma(v - mean, b, c0));
+            vec_store(dx + s * F + f, t->relu ? mask_positive(v, y) : y);
+        }
         c += VEC_LEN;
         if (c == t->period) c = 0;
     }
 }
 
-typedef void through_fn(int n, const float *dy, const float *w, const float *x, const through *t, float *dx);
-#define THROUGH(U)                                                                                             \
-    static void sums_##U(int n, const float *dy, const float *w, const float *x, const through *t, float *dx)  \
-    {                                                                                                          \
-        (void)dx;                                                                                              \
-        sums_block(U, n, dy, w, x, t);                                                                         \
-    }                                                                                                          \
-    static void apply_##U(int n, const float *dy, const float *w, const float *x, const through *t, float *dx) \
-    {                                                                                                          \
-        apply_block(U, n, dy, w, x, t, dx);                                                                    \
+typedef void sums_fn(int n, const float *dy, const float *w, const float *x, const through *t);
+typedef void apply_fn(int n, const float *dy, const float *w, const float *x, ptrdiff_t F, const through *t, float *dx);
+#define THROUGH(U)                                                                                                   \
+    static void sums_##U(int n, const float *dy, const float *w, const float *x, const through *t)                   \
+    {                                                                                                                \
+        sums_block(U, n, dy, w, x, t);                                                                               \
+    }                                                                                                                \
+    static void apply_one_##U(int n, const float *dy, const float *w, const float *x, ptrdiff_t F, const through *t, \
+                              float *dx)                                                                             \
+    {                                                                                                                \
+        apply_block(1, U, n, dy, w, x, F, t, dx);                                                                    \
+    }                                                                                                                \
+    static void apply_two_##U(int n, const float *dy, const float *w, const float *x, ptrdiff_t F, const through *t, \
+                              float *dx)                                                                             \
+    {                                                                                                                \
+        apply_block(U <= FEW_UNITS_PAIRED ? FEW_SAMPLES : 1, U, n, dy, w, x, F, t, dx);                              \
     }
 FEW_EACH(THROUGH)
-#define THROUGH_ENTRY(U) {sums_##U, apply_##U},
-static through_fn *const throughs[DENSE_UNITS_FEW][2] = {FEW_EACH(THROUGH_ENTRY)};
+#define SUMS_ENTRY(U) sums_##U,
+#define APPLY_ENTRY(U) {apply_one_##U, apply_two_##U},
+static sums_fn *const block_sums[DENSE_UNITS_FEW] = {FEW_EACH(SUMS_ENTRY)};
+static apply_fn *const applies[DENSE_UNITS_FEW][2] = {FEW_EACH(APPLY_ENTRY)};
 
 /* Sums of the samples [begin, end): float sums of one block of features of all samples, flushed to double. */
 static void slice_sums(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *args, int begin, int end, double *sums)
@@ -282,8 +305,8 @@ static void slice_sums(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_bn *a
         const through t = {.mean = args->in.mean, .sum_g = g, .sum_gx = gx, .period = C, .c0_index = f0 % C};
         memset(g, 0, 2 * (size_t)C * sizeof *g);
         for (int i = begin; i < end; i++)
-            throughs[U - 1][0](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
-                               args->x + (ptrdiff_t)i * F + f0, &t, NULL);
+            block_sums[U - 1](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
+                              args->x + (ptrdiff_t)i * F + f0, &t);
         for (int c = 0; c < C; c++) {
             sums[c] += (double)g[c];
             sums[C + c] += (double)gx[c];
@@ -303,6 +326,7 @@ void simd_dense_few_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_b
         }
     }
     if (!args->dx) return;
+    const int two = U <= FEW_UNITS_PAIRED ? FEW_SAMPLES : 1;
     for (int b = 0; b < few_blocks(plan); b++) {
         const int f0 = b * FEW_BLOCK, n = F - f0 < FEW_BLOCK ? F - f0 : FEW_BLOCK;
         const through t = {.mean = args->in.mean,
@@ -312,8 +336,10 @@ void simd_dense_few_bwd_bn(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_b
                            .period = C,
                            .c0_index = f0 % C,
                            .relu = act_is_relu(args->pre)};
-        for (int i = 0; i < N; i++)
-            throughs[U - 1][1](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
-                               args->x + (ptrdiff_t)i * F + f0, &t, args->dx + (ptrdiff_t)i * F + f0);
+        for (int i = 0, step; i < N; i += step) {
+            step = N - i < two ? 1 : two;
+            applies[U - 1][step == two](n, args->dy + (ptrdiff_t)i * U, few_block(args->prepared, U, b),
+                                        args->x + (ptrdiff_t)i * F + f0, F, &t, args->dx + (ptrdiff_t)i * F + f0);
+        }
     }
 }

@@ -1,5 +1,5 @@
 /* Dense layer of few units, backward weights: x is read once, straight from its rows, for all units at once; the tree over slices
- * runs in registers and L1. A batch norm in front gets its sums on the way: from w and dw, where dz would cost as much as dw. */
+ * runs in registers and the nearest caches. A batch norm in front gets its sums on the way: from w and dw, where dz would cost as much as dw. */
 #include "dense.h"
 #include "stack.h"
 
@@ -9,6 +9,9 @@ enum { FEW_VECS = 2, FEW_VECS_UNITS = 12 };
 #else
 enum { FEW_VECS = 1, FEW_VECS_UNITS = 16 };
 #endif
+
+/* Tiles done before the next slice's turn. */
+enum { FEW_TILES = 8 };
 
 typedef struct few_weights {
     const cnnbn_dense_bwd_weights *args;
@@ -23,78 +26,82 @@ VEC_INLINE void add_to(float *sum, vec x)
     vec_store(sum, vec_load(sum) + x);
 }
 
-/* dw of tv vectors of features from f on; w: their weights, [U] FEW_BLOCK apart; c: channel of f. */
-VEC_INLINE void weights_tile(const int tv, const int U, const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c)
+/* dw of `tiles` times tv vectors of features from f on; w: their weights, [U] FEW_BLOCK apart; c: channel of f. A slice's rows
+ * are read along so many features that the rows of the next slice, fetched meanwhile, are there in time: samples are as far
+ * apart as whole images, often by a power of two, so neither the CPU's own prefetching nor L1 would do. */
+VEC_INLINE void weights_tiles(const int tv, const int U, const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c,
+                              int tiles)
 {
-    _Alignas(64) float stack[CNNBN_TREE_DEPTH][DENSE_UNITS_FEW * FEW_VECS][VEC_LEN];
+    _Alignas(64) float stack[CNNBN_TREE_DEPTH][FEW_TILES][DENSE_UNITS_FEW * FEW_VECS][VEC_LEN];
     const cnnbn_dense_bwd_weights *args = t->args;
     const cnnbn_run *run = args->run;
-    const ptrdiff_t F = t->F, C = args->in.period;
-    vec mean[FEW_VECS];
-    ptrdiff_t channel[FEW_VECS];
-    VEC_UNROLL
-    for (int v = 0; v < tv; v++) {
-        channel[v] = t->mean ? (c + v * VEC_LEN) % C : 0;
-        mean[v] = t->mean ? vec_load(t->mean + channel[v]) : vec_zero();
-    }
-    if (t->partial) VEC_UNROLL
-    for (int u = 0; u < U; u++) VEC_UNROLL
-    for (int v = 0; v < tv; v++)
-        add_to(t->partial + (run->n_slices + u) * C + channel[v], vec_load(w + u * FEW_BLOCK + v * VEC_LEN));
+    const ptrdiff_t F = t->F, C = args->in.period, step = tv * VEC_LEN;
+    if (t->partial)
+        for (int u = 0; u < U; u++)
+            for (ptrdiff_t i = 0; i < tiles * step; i += VEC_LEN)
+                add_to(t->partial + (run->n_slices + u) * C + (c + i) % C, vec_load(w + u * FEW_BLOCK + i));
     int height = 0;
     for (int s = 0; s < run->n_slices; s++) {
-        vec sum[DENSE_UNITS_FEW][FEW_VECS];
-        VEC_UNROLL
-        for (int u = 0; u < U; u++) VEC_UNROLL
-        for (int v = 0; v < tv; v++) sum[u][v] = vec_zero();
-        const float *x = args->x + run->bounds[s] * F + f, *dy = args->dy + (ptrdiff_t)run->bounds[s] * U;
-        for (int n = run->bounds[s]; n < run->bounds[s + 1]; n++, x += F, dy += U) {
-            vec xv[FEW_VECS];
+        const int merges = run->n_merge[s], samples = run->bounds[s + 1] - run->bounds[s];
+        for (int tile = 0; tile < tiles; tile++) {
+            const ptrdiff_t at = tile * step;
+            vec mean[FEW_VECS], sum[DENSE_UNITS_FEW][FEW_VECS];
             VEC_UNROLL
-            for (int v = 0; v < tv; v++) {
-                xv[v] = vec_load(x + v * VEC_LEN);
-                if (t->mean) xv[v] = xv[v] - mean[v];
-                __builtin_prefetch(x + (tv + v) * VEC_LEN, 0, 3); /* rows are too far apart for the CPU's own */
-            }
+            for (int v = 0; v < tv; v++)
+                mean[v] = t->mean ? vec_load(t->mean + (c + at + v * VEC_LEN) % C) : vec_zero();
             VEC_UNROLL
-            for (int u = 0; u < U; u++) {
-                vec d = vec_set1(dy[u]);
+            for (int u = 0; u < U; u++) VEC_UNROLL
+            for (int v = 0; v < tv; v++) sum[u][v] = vec_zero();
+            const float *x = args->x + run->bounds[s] * F + f + at, *dy = args->dy + (ptrdiff_t)run->bounds[s] * U;
+            for (int n = 0; n < samples; n++, x += F, dy += U) {
+                vec xv[FEW_VECS];
                 VEC_UNROLL
-                for (int v = 0; v < tv; v++) sum[u][v] = vec_fma(d, xv[v], sum[u][v]);
+                for (int v = 0; v < tv; v++) {
+                    xv[v] = vec_load(x + v * VEC_LEN);
+                    if (t->mean) xv[v] = xv[v] - mean[v];
+                    __builtin_prefetch(x + samples * F + v * VEC_LEN, 0, 2);
+                }
+                VEC_UNROLL
+                for (int u = 0; u < U; u++) {
+                    vec d = vec_set1(dy[u]);
+                    VEC_UNROLL
+                    for (int v = 0; v < tv; v++) sum[u][v] = vec_fma(d, xv[v], sum[u][v]);
+                }
             }
-        }
-        if (t->partial) VEC_UNROLL
-        for (int v = 0; v < tv; v++) {
-            vec gx = vec_zero();
+            if (t->partial) VEC_UNROLL
+            for (int v = 0; v < tv; v++) {
+                vec gx = vec_zero();
+                VEC_UNROLL
+                for (int u = 0; u < U; u++) gx = vec_fma(vec_load(w + u * FEW_BLOCK + at + v * VEC_LEN), sum[u][v], gx);
+                add_to(t->partial + s * C + (c + at + v * VEC_LEN) % C, gx);
+            }
+            for (int m = 1; m <= merges; m++) VEC_UNROLL
+            for (int u = 0; u < U; u++) VEC_UNROLL
+            for (int v = 0; v < tv; v++) sum[u][v] = vec_load(stack[height - m][tile][u * tv + v]) + sum[u][v];
             VEC_UNROLL
-            for (int u = 0; u < U; u++) gx = vec_fma(vec_load(w + u * FEW_BLOCK + v * VEC_LEN), sum[u][v], gx);
-            add_to(t->partial + s * C + channel[v], gx);
+            for (int u = 0; u < U; u++) VEC_UNROLL
+            for (int v = 0; v < tv; v++) vec_store(stack[height - merges][tile][u * tv + v], sum[u][v]);
         }
-        for (int m = run->n_merge[s]; m > 0; m--, height--) VEC_UNROLL
-        for (int u = 0; u < U; u++) VEC_UNROLL
-        for (int v = 0; v < tv; v++) sum[u][v] = vec_load(stack[height - 1][u * tv + v]) + sum[u][v];
-        VEC_UNROLL
-        for (int u = 0; u < U; u++) VEC_UNROLL
-        for (int v = 0; v < tv; v++) vec_store(stack[height][u * tv + v], sum[u][v]);
-        height++;
+        height += 1 - merges;
     }
     for (int e = 0; e < height; e++) {
         float *to = args->dw + (size_t)e * args->dw_stride + f * U;
-        for (int v = 0; v < tv; v++)
-            for (int i = 0; i < VEC_LEN; i++, to += U) VEC_UNROLL
-        for (int u = 0; u < U; u++) to[u] = stack[e][u * tv + v][i];
+        for (int tile = 0; tile < tiles; tile++)
+            for (int v = 0; v < tv; v++)
+                for (int i = 0; i < VEC_LEN; i++, to += U) VEC_UNROLL
+        for (int u = 0; u < U; u++) to[u] = stack[e][tile][u * tv + v][i];
     }
 }
 
-typedef void weights_fn(const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c);
-#define WEIGHTS(U)                                                                              \
-    static void weights_one_##U(const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c) \
-    {                                                                                           \
-        weights_tile(1, U, t, f, w, c);                                                         \
-    }                                                                                           \
-    static void weights_all_##U(const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c) \
-    {                                                                                           \
-        weights_tile(U <= FEW_VECS_UNITS ? FEW_VECS : 1, U, t, f, w, c);                        \
+typedef void weights_fn(const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c, int tiles);
+#define WEIGHTS(U)                                                                                         \
+    static void weights_one_##U(const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c, int tiles) \
+    {                                                                                                      \
+        weights_tiles(1, U, t, f, w, c, tiles);                                                            \
+    }                                                                                                      \
+    static void weights_all_##U(const few_weights *t, ptrdiff_t f, const float *w, ptrdiff_t c, int tiles) \
+    {                                                                                                      \
+        weights_tiles(U <= FEW_VECS_UNITS ? FEW_VECS : 1, U, t, f, w, c, tiles);                           \
     }
 FEW_EACH(WEIGHTS)
 #define WEIGHTS_ENTRY(U) {weights_one_##U, weights_all_##U},
@@ -106,6 +113,11 @@ int simd_dense_few_reads(const cnnbn_dense_plan *plan, const cnnbn_dense_bwd_wei
            (plan->prepared_floats && plan->F % VEC_LEN == 0 && prologue_is_none(&args->in) && simd_dense_is_few(plan));
 }
 
+static int tiles_of(ptrdiff_t n, ptrdiff_t step)
+{
+    return n / step < FEW_TILES ? (int)(n / step) : FEW_TILES;
+}
+
 /* Blocks [begin, end). */
 static void blocks(const cnnbn_dense_plan *plan, const few_weights *t, int begin, int end)
 {
@@ -115,8 +127,10 @@ static void blocks(const cnnbn_dense_plan *plan, const few_weights *t, int begin
         const float *w = t->partial ? few_block(t->args->prepared, U, b) : NULL;
         const ptrdiff_t period = t->mean ? t->args->in.period : 1;
         ptrdiff_t f = 0;
-        for (; f + step <= n; f += step) weights[U - 1][1](t, f0 + f, w + f, (f0 + f) % period);
-        for (; f < n; f += VEC_LEN) weights[U - 1][0](t, f0 + f, w + f, (f0 + f) % period);
+        for (int tiles; (tiles = tiles_of(n - f, step)) > 0; f += tiles * step)
+            weights[U - 1][1](t, f0 + f, w + f, (f0 + f) % period, tiles);
+        for (int tiles; (tiles = tiles_of(n - f, VEC_LEN)) > 0; f += tiles * VEC_LEN)
+            weights[U - 1][0](t, f0 + f, w + f, (f0 + f) % period, tiles);
     }
 }
 

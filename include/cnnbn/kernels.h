@@ -57,6 +57,9 @@ typedef enum cnnbn_conv_algo {
     CNNBN_CONV_WINOGRAD /* F(4x4, 3x3): Lavin, Gray: Fast algorithms for convolutional neural networks, 2015 */
 } cnnbn_conv_algo;
 
+/* Whether conv_bwd can do the backward pass of a batch norm behind the convolution; without dx: where dw alone is wanted. */
+typedef enum cnnbn_behind { CNNBN_BEHIND_NEVER, CNNBN_BEHIND_WITHOUT_DX, CNNBN_BEHIND_ALWAYS } cnnbn_behind;
+
 /* Made once by conv_plan; read-only afterwards. The caller sets geom, algo (AUTO or a wish), max_n and max_slice. */
 typedef struct cnnbn_conv_plan {
     cnnbn_conv_geom geom;
@@ -65,10 +68,10 @@ typedef struct cnnbn_conv_plan {
     int max_slice;        /* in: greatest number of samples in one slice */
     size_t fwd_prepared_floats, bwd_prepared_floats;   /* out: form of the weights made by conv_prepare_*; 0: none */
     size_t fwd_workspace_floats, bwd_workspace_floats; /* out: scratch of one call */
-    int any_grouping;    /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
+    int any_grouping;  /* out: 1 when y and dx of a sample have the same bits whatever samples share the call;
                                0: calls must hold one slice each (BLAS: bits depend on the number of rows) */
-    int makes_bn_sums;   /* out: conv_bwd takes bn_sums */
-    int takes_bn_behind; /* out: conv_bwd takes behind */
+    int makes_bn_sums; /* out: conv_bwd takes bn_sums */
+    cnnbn_behind takes_bn_behind; /* out: whether conv_bwd takes `behind` */
 } cnnbn_conv_plan;
 
 /* y = act(conv(x', w) + bias), x' by `in`. Keras' Conv2D: cross-correlation. */

@@ -87,6 +87,19 @@ static void join_conv(cnnbn_net *net, program *prog, instr *sums)
     sums->kind = I_KIND_COUNT;
 }
 
+static int takes_behind(const cnnbn_net *net, const program *prog, const instr *conv)
+{
+    const op *o = &net->ops[conv->op];
+    switch (prog->conv_plans[o->conv_plan].takes_bn_behind) {
+    case CNNBN_BEHIND_ALWAYS:
+        return 1;
+    case CNNBN_BEHIND_WITHOUT_DX:
+        return conv->out < 0 && net->model->params[o->kernel].trainable;
+    default:
+        return 0;
+    }
+}
+
 /* `apply`: a BN_BWD_APPLY. Where one convolution alone reads what it writes, it makes that itself. */
 static cnnbn_status join_behind(cnnbn_net *net, program *prog, instr *apply)
 {
@@ -95,8 +108,8 @@ static cnnbn_status join_behind(cnnbn_net *net, program *prog, instr *apply)
     instr *conv = NULL;
     for (int i = 0; i < prog->n_instrs; i++)
         if (prog->instrs[i].kind == I_CONV_BWD && prog->instrs[i].in[1] == apply->out) conv = &prog->instrs[i];
-    if (!conv || uses_of(prog, dx) != 1 || !prog->conv_plans[net->ops[conv->op].conv_plan].takes_bn_behind ||
-        (norm->add < 0 && !is_simple(norm->act)) || !is_simple(apply->pre))
+    if (!conv || uses_of(prog, dx) != 1 || !takes_behind(net, prog, conv) || (norm->add < 0 && !is_simple(norm->act)) ||
+        !is_simple(apply->pre))
         return CNNBN_OK;
     void *inputs;
     CNNBN_TRY(cnnbn_alloc_array(3, sizeof(int), "inputs of an instruction", &inputs));

@@ -78,6 +78,12 @@ static cnnbn_conv_geom random_geom(dice *d)
             g.K = g.groups * each_out;
         }
     }
+    if (kind == 5) { /* the first layer of a model */
+        g.groups = 1;
+        g.C = dice_one_in(d, 2) ? 1 : 3;
+        g.K = 16 * dice_int(d, 1, 3);
+        g.R = g.S = dice_one_in(d, 3) ? 5 : 3;
+    }
     random_side(d, g.R, g.stride_h, g.dil_h, &g.H, &g.pad_top, &g.P);
     random_side(d, g.S, g.stride_w, g.dil_w, &g.W, &g.pad_left, &g.Q);
     return g;
@@ -378,7 +384,8 @@ static void check_sums_of_weights(conv_case *c)
 /* A batch norm behind, done as dy is loaded, against bn_bwd_apply and then the convolution: the same bits. */
 static void check_norm_behind(conv_case *c)
 {
-    if (!c->plan.takes_bn_behind) return;
+    if (c->plan.takes_bn_behind == CNNBN_BEHIND_NEVER) return;
+    const int wants_dx = c->plan.takes_bn_behind == CNNBN_BEHIND_ALWAYS;
     const cnnbn_run *run = &c->run.run;
     const size_t n = (size_t)c->run.samples, depth = (size_t)run->depth;
     float *x = arrays_random(&c->mem, &c->d, n * c->out, -1, 1), *dy = arrays_floats(&c->mem, n * c->out, 0);
@@ -408,7 +415,7 @@ static void check_norm_behind(conv_case *c)
                                .behind = fused ? &behind : NULL,
                                .w = c->w,
                                .prepared = c->prepared_bwd,
-                               .dx = dx[fused],
+                               .dx = wants_dx ? dx[fused] : NULL,
                                .dw = dw[fused],
                                .dw_stride = c->weights,
                                .db = db[fused],

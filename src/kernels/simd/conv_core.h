@@ -43,6 +43,8 @@ typedef struct cnnbn__weights {
 #define core_run CNNBN__ISA(cnnbn__core_run)
 #define core_fetch_source CNNBN__ISA(cnnbn__core_fetch_source)
 #define core_load CNNBN__ISA(cnnbn__core_load)
+#define direct_is_few CNNBN__ISA(cnnbn__direct_is_few)
+#define direct_few_block CNNBN__ISA(cnnbn__direct_few_block)
 #define depthwise_rows CNNBN__ISA(cnnbn__depthwise_rows)
 
 void core_derive(cnnbn__core *core);
@@ -82,5 +84,11 @@ VEC_INLINE ptrdiff_t core_panel_at(const cnnbn__core *core, ptrdiff_t k)
 {
     return (ptrdiff_t)core->taps_h * core->taps_w * core->cg * k;
 }
+
+/* Backward weights of a block by conv_direct_few.c, where the geometry is one for it: dw (+)=, and the sums of dy, [K], or NULL,
+ * added up. a: the block's source as core_load gives it. Takes args->behind. */
+int direct_is_few(const cnnbn_conv_geom *g);
+void direct_few_block(const cnnbn_conv_geom *g, const cnnbn__core *core, const cnnbn__block *block,
+                      const cnnbn_conv_bwd *args, const float *a, float *dw, int add, double *sums);
 
 #endif

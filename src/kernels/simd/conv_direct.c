@@ -100,6 +100,7 @@ void direct_plan(cnnbn_conv_plan *plan)
     plan->fwd_workspace_floats = core.scratch_floats;
     plan->bwd_prepared_floats = 0;
     plan->bwd_workspace_floats = direct_weights_floats(g);
+    plan->takes_bn_behind = direct_is_few(g) ? CNNBN_BEHIND_WITHOUT_DX : CNNBN_BEHIND_NEVER;
     for (int i = 0; i < g->stride_h; i++)
         for (int j = 0; j < g->stride_w; j++) {
             axis v, h;

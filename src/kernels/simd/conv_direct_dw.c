@@ -118,6 +118,7 @@ void direct_bwd_weights(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     size_t n_dw = (size_t)g->R * (size_t)g->S * (size_t)core.cg * (size_t)g->K;
     double *sums = (double *)(void *)args->workspace;
     float *scratch = args->workspace + sums_floats(g);
+    const int few = args->dw && direct_is_few(g);
     int height_w = 0, height_b = 0;
     for (int s = 0; s < run->n_slices; s++) {
         float *dw = args->dw ? args->dw + (size_t)height_w * args->dw_stride : NULL;
@@ -130,11 +131,16 @@ void direct_bwd_weights(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
                                                 p0, core_min(core.block_h, core.rows - p0),
                                                 q0, core_min(core.block_w, core.cols - q0)};
                     const float *dy = args->dy + (((ptrdiff_t)n0 * g->P + p0) * g->Q + q0) * g->K;
+                    const int add = n0 > run->bounds[s] || p0 > 0 || q0 > 0;
+                    if (few) {
+                        const float *a = core_load(&core, &block, args->x, &args->in, scratch);
+                        direct_few_block(g, &core, &block, args, a, dw, add, args->db ? sums : NULL);
+                        continue;
+                    }
                     if (args->db) /* contiguous: rows of one sample, or whole samples */
                         EW(column_sums)((size_t)block.n * (size_t)block.h * (size_t)block.w, g->K, dy, sums);
                     if (!dw) continue;
                     const float *a = core_load(&core, &block, args->x, &args->in, scratch);
-                    const int add = n0 > run->bounds[s] || p0 > 0 || q0 > 0;
                     if (core.depthwise) {
                         depthwise_block(g, &core, &block, a, dy, dw, add);
                         continue;

@@ -100,7 +100,7 @@ void winograd_plan(cnnbn_conv_plan *plan)
     size_t sums = (size_t)(w.join ? (WINO_Q + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS
                                   : WINO_Q * wino_plane(plan->geom.C, w.cols_k));
     plan->makes_bn_sums = !w.join;
-    plan->takes_bn_behind = 1;
+    plan->takes_bn_behind = CNNBN_BEHIND_ALWAYS;
     plan->bwd_workspace_floats = blocks + sums + (size_t)(3 * w.cols_k + 16);
 }
 

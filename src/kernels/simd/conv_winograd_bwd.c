@@ -1,5 +1,6 @@
 /* Winograd, backward data and weights: one transform of dY and one pass over tiles for both. Sums over the tiles of a slice
  * run on from block to block, so that blocks change no bits; a block never holds a part of one slice and a part of another. */
+#include "conv_behind.h"
 #include "conv_winograd.h"
 #include "stack.h"
 
@@ -23,45 +24,9 @@ struct backward {
 
 /* ---------------------------------------------------------------- dY */
 
-/* What stands between `dy` and the convolution: nothing, or a batch norm and, in front of it, the convolution's own activation. */
-typedef struct kind {
-    int norm, act_relu, pre_relu;
-} kind;
-
-/* Of one vector of channels. */
-typedef struct norm {
-    vec mean, scale, beta, a, b, c0;
-} norm;
-
-VEC_INLINE norm norm_of(const kind by, const cnnbn_bn_behind *behind, ptrdiff_t k, ptrdiff_t lanes)
-{
-    norm n = {vec_zero(), vec_zero(), vec_zero(), vec_zero(), vec_zero(), vec_zero()};
-    if (by.norm) {
-        n.mean = vec_load_part(behind->in.mean + k, lanes);
-        n.a = vec_load_part(behind->a + k, lanes);
-        n.b = vec_load_part(behind->b + k, lanes);
-        n.c0 = vec_load_part(behind->c0 + k, lanes);
-    }
-    if (by.norm && by.act_relu) {
-        n.scale = vec_load_part(behind->in.scale + k, lanes);
-        n.beta = vec_load_part(behind->in.beta + k, lanes);
-    }
-    return n;
-}
-
-/* The convolution's dy from dz, as EW(bn_bwd_apply). */
-VEC_INLINE vec gradient(const kind by, const norm *n, vec dz, vec x)
-{
-    if (!by.norm) return dz;
-    vec d = x - n->mean;
-    if (by.act_relu) dz = dz * vec_is_positive(vec_fma(d, n->scale, n->beta));
-    vec dy = vec_fma(n->a, dz, vec_fma(n->b, d, n->c0));
-    return by.pre_relu ? dy * vec_is_positive(x) : dy;
-}
-
 /* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. x: with a batch norm behind. */
-VEC_INLINE void dy_vec(const int stride, const kind by, const norm *n, const float *dz, const float *x, ptrdiff_t row,
-                       ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
+VEC_INLINE void dy_vec(const int stride, const behind_kind by, const behind_norm *n, const float *dz, const float *x,
+                       ptrdiff_t row, ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
 {
     const int span = wino_span(stride);
     vec t[WINO_SPAN_MAX][WINO_M];
@@ -71,7 +36,7 @@ VEC_INLINE void dy_vec(const int stride, const kind by, const norm *n, const flo
         VEC_UNROLL
         for (int i = 0; i < WINO_M; i++) {
             const ptrdiff_t at = i * row + j * pixel;
-            y[i] = gradient(by, n, vec_load(dz + at), by.norm ? vec_load(x + at) : vec_zero());
+            y[i] = behind_gradient(by, n, vec_load(dz + at), by.norm ? vec_load(x + at) : vec_zero());
         }
         wino_a(stride, y, b);
         VEC_UNROLL
@@ -87,7 +52,7 @@ VEC_INLINE void dy_vec(const int stride, const kind by, const norm *n, const flo
     }
 }
 
-VEC_INLINE void dy_tile_by(const int stride, const kind by, const backward *b, cnnbn__wino_at at, float *m)
+VEC_INLINE void dy_tile_by(const int stride, const behind_kind by, const backward *b, cnnbn__wino_at at, float *m)
 {
     const cnnbn_conv_geom *g = b->w->g;
     const int p = at.i * WINO_M, q = at.j * WINO_M;
@@ -97,52 +62,40 @@ VEC_INLINE void dy_tile_by(const int stride, const kind by, const backward *b, c
     ptrdiff_t k = 0;
     if (rows == WINO_M && cols == WINO_M)
         for (; k + VEC_LEN <= g->K; k += VEC_LEN) {
-            const norm n = norm_of(by, b->args->behind, k, VEC_LEN);
+            const behind_norm n = behind_load(by, b->args->behind, k, VEC_LEN);
             dy_vec(stride, by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
         }
     for (; k < g->K; k += VEC_LEN) {
         _Alignas(64) float part[WINO_M][WINO_M][VEC_LEN];
         const ptrdiff_t lanes = vec_lanes(g->K, k);
-        const norm n = norm_of(by, b->args->behind, k, lanes);
+        const behind_norm n = behind_load(by, b->args->behind, k, lanes);
         for (int i = 0; i < WINO_M; i++)
             for (int j = 0; j < WINO_M; j++) {
                 const ptrdiff_t pixel = i * row + (ptrdiff_t)j * g->K + k;
                 vec y = vec_zero();
                 if (i < rows && j < cols)
-                    y = gradient(by, &n, vec_load_part(dz + pixel, lanes),
-                                 by.norm ? vec_load_part(x + pixel, lanes) : vec_zero());
+                    y = behind_gradient(by, &n, vec_load_part(dz + pixel, lanes),
+                                        by.norm ? vec_load_part(x + pixel, lanes) : vec_zero());
                 vec_store(part[i][j], y);
             }
-        dy_vec(stride, (kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m,
+        dy_vec(stride, (behind_kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m,
                b->bias + k);
     }
 }
 
 typedef void dy_tile_fn(const backward *b, cnnbn__wino_at at, float *m);
-#define DY_TILE(name, stride, norm, act_relu, pre_relu)                        \
-    static void dy_tile_##name(const backward *b, cnnbn__wino_at at, float *m) \
-    {                                                                          \
-        dy_tile_by(stride, (kind){norm, act_relu, pre_relu}, b, at, m);        \
+#define DY_TILE(stride, name, norm, act_relu, pre_relu)                                   \
+    static void dy_tile_##stride##_##name(const backward *b, cnnbn__wino_at at, float *m) \
+    {                                                                                     \
+        dy_tile_by(stride, (behind_kind){norm, act_relu, pre_relu}, b, at, m);            \
     }
-#define DY_TILES(stride)                         \
-    DY_TILE(plain_##stride, stride, 0, 0, 0)     \
-    DY_TILE(norm_##stride, stride, 1, 0, 0)      \
-    DY_TILE(norm_relu_##stride, stride, 1, 1, 0) \
-    DY_TILE(relu_norm_##stride, stride, 1, 0, 1) \
-    DY_TILE(relu_norm_relu_##stride, stride, 1, 1, 1)
-DY_TILES(1)
-DY_TILES(2)
-
-static void choose_dy_tile(backward *b)
-{
-    static dy_tile_fn *const plain[] = {dy_tile_plain_1, dy_tile_plain_2};
-    static dy_tile_fn *const behind[2][2][2] = {
-        {{dy_tile_norm_1, dy_tile_norm_relu_1}, {dy_tile_relu_norm_1, dy_tile_relu_norm_relu_1}},
-        {{dy_tile_norm_2, dy_tile_norm_relu_2}, {dy_tile_relu_norm_2, dy_tile_relu_norm_relu_2}}};
-    const cnnbn_bn_behind *by = b->args->behind;
-    const int stride = b->w->stride;
-    b->dy_tile = by ? behind[stride - 1][act_is_relu(by->pre)][act_is_relu(by->in.act)] : plain[stride - 1];
-}
+#define DY_TILE_1(name, norm, act_relu, pre_relu) DY_TILE(1, name, norm, act_relu, pre_relu)
+#define DY_TILE_2(name, norm, act_relu, pre_relu) DY_TILE(2, name, norm, act_relu, pre_relu)
+BEHIND_EACH(DY_TILE_1)
+BEHIND_EACH(DY_TILE_2)
+#define DY_ENTRY_1(name, norm, act_relu, pre_relu) dy_tile_1_##name,
+#define DY_ENTRY_2(name, norm, act_relu, pre_relu) dy_tile_2_##name,
+static dy_tile_fn *const dy_tiles[2][5] = {{BEHIND_EACH(DY_ENTRY_1)}, {BEHIND_EACH(DY_ENTRY_2)}};
 
 static void bias_clear(const backward *b)
 {
@@ -583,7 +536,7 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.u = b.m + w.places * b.plane_m;
     b.stack = b.u + WINO_Q * JOIN_ROWS * TILE_COLS;
     b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
-    choose_dy_tile(&b);
+    b.dy_tile = dy_tiles[w.stride - 1][behind_index(args->behind)];
     bias_clear(&b);
     if (w.join)
         by_joining(&b);

@@ -20,12 +20,14 @@ int winograd_fits(const cnnbn_conv_geom *g)
            g->groups == 1;
 }
 
-/* Enough channels for the transforms to be small beside the products, and tiles that are not mostly padding: a tile costs 36
- * products for each pair of channels, with strides of 2 it costs 81; direct costs 9 for each output. */
+/* Enough channels for the transforms to be small beside the products (the direct algorithm too fills its vectors badly with
+ * few), and tiles that are not mostly padding: a tile costs 36 products for each pair of channels, with strides of 2 it costs
+ * 81; direct costs 9 for each output. */
 int winograd_pays(const cnnbn_conv_geom *g)
 {
     long tiles = (long)((g->P + 3) / 4) * ((g->Q + 3) / 4), outputs = (long)g->P * g->Q;
-    return g->C >= 16 && g->K >= 16 && tiles * (g->stride_h == 1 ? 5 : 11) < outputs;
+    if (g->stride_h == 1) return g->C >= 8 && g->K >= 4 && tiles * 5 < outputs;
+    return g->C >= 16 && g->K >= 16 && tiles * 11 < outputs;
 }
 
 static ptrdiff_t row_length(ptrdiff_t cols)

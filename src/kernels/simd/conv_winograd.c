@@ -5,11 +5,11 @@ enum {
     FWD_FLOATS = 126976,     /* of V and M of a forward block: L2, with room for U */
     BWD_FLOATS = 126976,     /* of a backward block: a slice's sums pass through memory once a block */
     JOIN_TILES = 48,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
-    JOIN_TILES_2 = 12,       /* with strides of 2: a position's rows, up to 16 a tile, are to stay in L1 */
+    JOIN_TILES_LARGE = 12,   /* of kinds of more places: they, and a position's rows, are to stay close */
     JOIN_FLOATS = 2621440,   /* of such a block */
     LARGE_WEIGHTS = 4194304, /* floats of U that come from memory: more tiles a block, or U is read too often */
     LARGE_SUMS = 524288,     /* floats of a slice's sums that are no longer in L2 */
-    TILES_MIN = 28,          /* half of it, and of the next, with strides of 2: a tile has more places */
+    TILES_MIN = 28,          /* fewer, and fewer of the next, where a tile has more places */
     TILES_LARGE = 112,
     TILES_MAX = 224
 };
@@ -20,14 +20,27 @@ int winograd_fits(const cnnbn_conv_geom *g)
            g->groups == 1;
 }
 
+static long products_of(const cnnbn_conv_geom *g, int outputs, int places)
+{
+    return (long)((g->P + outputs - 1) / outputs) * ((g->Q + outputs - 1) / outputs) * places;
+}
+
+/* F(6x6, 3x3) where it saves a tenth of the products. */
+static cnnbn__wino_kind kind_of(const cnnbn_conv_geom *g)
+{
+    if (g->stride_h == 2) return WINO_4_STRIDE_2;
+    return products_of(g, 6, 64) * 10 <= products_of(g, 4, 36) * 9 ? WINO_6 : WINO_4;
+}
+
 /* Enough channels for the transforms to be small beside the products (the direct algorithm too fills its vectors badly with
- * few), and tiles that are not mostly padding: a tile costs 36 products for each pair of channels, with strides of 2 it costs
- * 81; direct costs 9 for each output. */
+ * few), and tiles that are not mostly padding: direct costs 9 products for each output. */
 int winograd_pays(const cnnbn_conv_geom *g)
 {
-    long tiles = (long)((g->P + 3) / 4) * ((g->Q + 3) / 4), outputs = (long)g->P * g->Q;
-    if (g->stride_h == 1) return g->C >= 8 && g->K >= 4 && tiles * 5 < outputs;
-    return g->C >= 16 && g->K >= 16 && tiles * 11 < outputs;
+    const cnnbn__wino_kind kind = kind_of(g);
+    const long outputs = (long)g->P * g->Q,
+               products = products_of(g, wino_outputs(kind), wino_span(kind) * wino_span(kind));
+    const int enough = kind == WINO_4_STRIDE_2 ? g->C >= 16 && g->K >= 16 : g->C >= 8 && g->K >= 4;
+    return enough && products * 5 < outputs * 36;
 }
 
 static ptrdiff_t row_length(ptrdiff_t cols)
@@ -41,15 +54,15 @@ static ptrdiff_t clamp(ptrdiff_t x, ptrdiff_t least, ptrdiff_t most)
 }
 
 /* Whether U is too large to be still in a cache when it is read. */
-static int is_far(const cnnbn_conv_geom *g)
+static int is_far(const cnnbn__wino *w)
 {
-    return WINO_Q * (ptrdiff_t)g->C * g->K > LARGE_WEIGHTS;
+    return w->positions * (ptrdiff_t)w->g->C * w->g->K > LARGE_WEIGHTS;
 }
 
 /* Whether a slice's sums in the Winograd domain come from beyond L2. */
-static int far_sums(const cnnbn_conv_geom *g)
+static int far_sums(const cnnbn__wino *w)
 {
-    return WINO_Q * (ptrdiff_t)g->C * g->K > LARGE_SUMS;
+    return w->positions * (ptrdiff_t)w->g->C * w->g->K > LARGE_SUMS;
 }
 
 /* About `block` tiles, so that the blocks of a slice are all alike. */
@@ -63,11 +76,15 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
 {
     const cnnbn_conv_geom *g = &plan->geom;
     w->g = g;
-    w->stride = g->stride_h;
-    w->span = wino_span(w->stride);
+    w->kind = kind_of(g);
+    w->outputs = wino_outputs(w->kind);
+    w->axis = wino_axis(w->kind);
+    w->span = wino_span(w->kind);
+    w->step = w->outputs * wino_stride(w->kind);
+    w->positions = w->axis * w->axis;
     w->places = w->span * w->span;
-    w->tiles_h = (g->P + WINO_M - 1) / WINO_M;
-    w->tiles_w = (g->Q + WINO_M - 1) / WINO_M;
+    w->tiles_h = (g->P + w->outputs - 1) / w->outputs;
+    w->tiles_w = (g->Q + w->outputs - 1) / w->outputs;
     w->tiles = w->tiles_h * w->tiles_w;
     w->cols_c = vec_round_up(g->C);
     w->cols_k = vec_round_up(g->K);
@@ -79,28 +96,29 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     /* Blocks change no bits: every sum over channels or tiles runs on from block to block. */
     ptrdiff_t tile = w->places * (w->ld_c + w->ld_k), all = (ptrdiff_t)plan->max_n * w->tiles;
     ptrdiff_t slice = (ptrdiff_t)plan->max_slice * w->tiles;
-    ptrdiff_t least = (is_far(g) ? TILES_LARGE : TILES_MIN) / w->stride;
+    const int fewer = wino_stride(w->kind);
+    ptrdiff_t least = (is_far(w) ? TILES_LARGE : TILES_MIN) / fewer;
     if (all < 1) all = 1;
     w->fwd_block = clamp(clamp(FWD_FLOATS / tile, least, TILES_MAX), 1, all);
-    w->join = slice <= (w->stride == 1 ? JOIN_TILES : JOIN_TILES_2) && slice * tile <= JOIN_FLOATS;
+    w->join = slice <= (w->kind == WINO_4 ? JOIN_TILES : JOIN_TILES_LARGE) && slice * tile <= JOIN_FLOATS;
     if (w->join)
         w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
     else
         w->bwd_block =
-            even_block(clamp(BWD_FLOATS / tile, far_sums(g) ? TILES_MIN : TILES_MIN / w->stride, TILES_MAX), slice);
+            even_block(clamp(BWD_FLOATS / tile, far_sums(w) ? TILES_MIN : TILES_MIN / fewer, TILES_MAX), slice);
 }
 
 void winograd_plan(cnnbn_conv_plan *plan)
 {
     cnnbn__wino w;
     wino_of(plan, &w);
-    plan->fwd_prepared_floats = (size_t)(WINO_Q * w.plane_u + w.cols_k);
-    plan->bwd_prepared_floats = (size_t)(WINO_Q * w.plane_ut);
+    plan->fwd_prepared_floats = (size_t)(w.positions * w.plane_u + w.cols_k);
+    plan->bwd_prepared_floats = (size_t)(w.positions * w.plane_ut);
     plan->fwd_workspace_floats =
         (size_t)(w.places * (wino_plane(w.fwd_block, w.ld_c) + wino_plane(w.fwd_block, w.ld_k)) + 3 * w.cols_k);
     size_t blocks = (size_t)(w.places * (wino_plane(w.bwd_block, w.ld_c) + wino_plane(w.bwd_block, w.ld_k)));
-    size_t sums = (size_t)(w.join ? (WINO_Q + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS
-                                  : WINO_Q * wino_plane(plan->geom.C, w.cols_k));
+    size_t sums = (size_t)(w.join ? (w.positions + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS
+                                  : w.positions * wino_plane(plan->geom.C, w.cols_k));
     plan->makes_bn_sums = !w.join;
     plan->takes_bn_behind = CNNBN_BEHIND_ALWAYS;
     plan->bwd_workspace_floats = blocks + sums + (size_t)(3 * w.cols_k + 16);
@@ -109,24 +127,25 @@ void winograd_plan(cnnbn_conv_plan *plan)
 /* ---------------------------------------------------------------- weights */
 
 /* G g G^T of a vector of the nine taps. */
-VEC_INLINE void weights_vec(const int far, const int stride, const vec tap[9], float *u, ptrdiff_t plane)
+VEC_INLINE void weights_vec(const int far, const int kind, const vec tap[9], float *u, ptrdiff_t plane)
 {
-    vec t[WINO_A][3];
+    const int axis = wino_axis(kind);
+    vec t[WINO_AXIS_MAX][3];
     VEC_UNROLL
     for (int j = 0; j < 3; j++) {
-        vec g[3], b[WINO_A];
+        vec g[3], b[WINO_AXIS_MAX];
         VEC_UNROLL
         for (int i = 0; i < 3; i++) g[i] = tap[i * 3 + j];
-        wino_g(stride, g, b);
+        wino_g(kind, g, b);
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) t[i][j] = b[i];
+        for (int i = 0; i < axis; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
-    for (int i = 0; i < WINO_A; i++) {
-        vec b[WINO_A];
-        wino_g(stride, t[i], b);
+    for (int i = 0; i < axis; i++) {
+        vec b[WINO_AXIS_MAX];
+        wino_g(kind, t[i], b);
         VEC_UNROLL
-        for (int j = 0; j < WINO_A; j++) (far ? vec_stream : vec_store)(u + (i * WINO_A + j) * plane, b[j]);
+        for (int j = 0; j < axis; j++) (far ? vec_stream : vec_store)(u + (i * axis + j) * plane, b[j]);
     }
 }
 
@@ -138,8 +157,8 @@ static ptrdiff_t panel_at(ptrdiff_t n_rows, ptrdiff_t cols, ptrdiff_t row, ptrdi
 }
 
 /* Rows [begin, end) of U. */
-VEC_INLINE void forms(const int far, const int stride, const cnnbn__wino *wino, const float *w, float *u,
-                      ptrdiff_t begin, ptrdiff_t end)
+VEC_INLINE void forms(const int far, const int kind, const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin,
+                      ptrdiff_t end)
 {
     const ptrdiff_t C = wino->g->C, K = wino->g->K;
     for (ptrdiff_t panel = 0; panel < K; panel += TILE_COLS) /* panels outside: each position is written in a row */
@@ -148,9 +167,21 @@ VEC_INLINE void forms(const int far, const int stride, const cnnbn__wino *wino, 
                 vec tap[9];
                 VEC_UNROLL
                 for (ptrdiff_t i = 0; i < 9; i++) tap[i] = vec_load_part(w + (i * C + c) * K + k, vec_lanes(K, k));
-                weights_vec(far, stride, tap, u + panel_at(C, wino->cols_k, c, k), wino->plane_u);
+                weights_vec(far, kind, tap, u + panel_at(C, wino->cols_k, c, k), wino->plane_u);
             }
 }
+
+/* By whether they come from memory, and kind. */
+typedef void forms_fn(const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin, ptrdiff_t end);
+#define FORMS(name, far, kind)                                                                            \
+    static void name##_##far##_##kind(const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin, \
+                                      ptrdiff_t end)                                                      \
+    {                                                                                                     \
+        name(far, kind, wino, w, u, begin, end);                                                          \
+    }
+#define FORMS_EACH(name) \
+    FORMS(name, 0, 0) FORMS(name, 0, 1) FORMS(name, 0, 2) FORMS(name, 1, 0) FORMS(name, 1, 1) FORMS(name, 1, 2)
+FORMS_EACH(forms)
 
 void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const float *bias, float *prepared, int part,
                           int n_parts)
@@ -159,19 +190,16 @@ void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const flo
     wino_of(plan, &wino);
     const ptrdiff_t K = plan->geom.K, begin = cnnbn_part_begin(plan->geom.C, n_parts, part);
     const ptrdiff_t end = cnnbn_part_begin(plan->geom.C, n_parts, part + 1);
-    if (is_far(&plan->geom)) {
-        wino.stride == 1 ? forms(1, 1, &wino, w, prepared, begin, end) : forms(1, 2, &wino, w, prepared, begin, end);
-        vec_stream_end();
-    } else {
-        wino.stride == 1 ? forms(0, 1, &wino, w, prepared, begin, end) : forms(0, 2, &wino, w, prepared, begin, end);
-    }
+    forms_fn *const by_kind[2][WINO_KINDS] = {{forms_0_0, forms_0_1, forms_0_2}, {forms_1_0, forms_1_1, forms_1_2}};
+    by_kind[is_far(&wino)][wino.kind](&wino, w, prepared, begin, end);
+    vec_stream_end();
     if (part != 0) return;
-    float *padded = prepared + WINO_Q * wino.plane_u;
+    float *padded = prepared + wino.positions * wino.plane_u;
     for (ptrdiff_t k = 0; k < wino.cols_k; k++) padded[k] = bias && k < K ? bias[k] : 0.0f;
 }
 
 /* Rows of U^T, in blocks of VEC_LEN. */
-VEC_INLINE void turned_forms(const int far, const int stride, const cnnbn__wino *wino, const float *w, float *ut,
+VEC_INLINE void turned_forms(const int far, const int kind, const cnnbn__wino *wino, const float *w, float *ut,
                              ptrdiff_t begin, ptrdiff_t end)
 {
     const ptrdiff_t C = wino->g->C, K = wino->g->K;
@@ -190,10 +218,12 @@ VEC_INLINE void turned_forms(const int far, const int stride, const cnnbn__wino 
                 vec tap[9];
                 VEC_UNROLL
                 for (ptrdiff_t i = 0; i < 9; i++) tap[i] = turned[i][j];
-                weights_vec(far, stride, tap, ut + panel_at(K, wino->cols_c, k + j, c), wino->plane_ut);
+                weights_vec(far, kind, tap, ut + panel_at(K, wino->cols_c, k + j, c), wino->plane_ut);
             }
         }
 }
+
+FORMS_EACH(turned_forms)
 
 void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *prepared, int part, int n_parts)
 {
@@ -201,14 +231,10 @@ void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *pr
     wino_of(plan, &wino);
     const int blocks = (int)(wino.cols_k / VEC_LEN), begin = cnnbn_part_begin(blocks, n_parts, part);
     const int end = cnnbn_part_begin(blocks, n_parts, part + 1);
-    if (is_far(&plan->geom)) {
-        wino.stride == 1 ? turned_forms(1, 1, &wino, w, prepared, begin, end)
-                         : turned_forms(1, 2, &wino, w, prepared, begin, end);
-        vec_stream_end();
-    } else {
-        wino.stride == 1 ? turned_forms(0, 1, &wino, w, prepared, begin, end)
-                         : turned_forms(0, 2, &wino, w, prepared, begin, end);
-    }
+    forms_fn *const by_kind[2][WINO_KINDS] = {{turned_forms_0_0, turned_forms_0_1, turned_forms_0_2},
+                                              {turned_forms_1_0, turned_forms_1_1, turned_forms_1_2}};
+    by_kind[is_far(&wino)][wino.kind](&wino, w, prepared, begin, end);
+    vec_stream_end();
 }
 
 /* ---------------------------------------------------------------- input */
@@ -235,14 +261,14 @@ VEC_INLINE vec changed(const int affine, const int relu, const change *by, vec x
     return relu ? vec_relu(x) : x;
 }
 
-/* B^T d B of one vector of channels, stride 1. Rows 1 to 4 first, then 0 and 5: fewer values are live at once. */
-VEC_INLINE void input_vec_1(const int affine, const int relu, const change *by, const float *d, ptrdiff_t row,
+/* B^T d B of one vector of channels, F(4x4, 3x3). Rows 1 to 4 first, then 0 and 5: fewer values are live at once. */
+VEC_INLINE void input_vec_4(const int affine, const int relu, const change *by, const float *d, ptrdiff_t row,
                             ptrdiff_t pixel, float *v, ptrdiff_t plane)
 {
     const vec k4 = vec_set1(4), k5 = vec_set1(5);
-    vec inner[4][WINO_A], outer[2][WINO_A];
+    vec inner[4][6], outer[2][6];
     VEC_UNROLL
-    for (int j = 0; j < WINO_A; j++) {
+    for (int j = 0; j < 6; j++) {
         const float *p = d + j * pixel;
         vec d1 = changed(affine, relu, by, vec_load(p + row)), d2 = changed(affine, relu, by, vec_load(p + 2 * row));
         vec d3 = changed(affine, relu, by, vec_load(p + 3 * row)),
@@ -256,70 +282,64 @@ VEC_INLINE void input_vec_1(const int affine, const int relu, const change *by, 
     }
     VEC_UNROLL
     for (int i = 0; i < 4; i++) {
-        vec b[WINO_A];
-        wino_bt(1, inner[i], b);
+        vec b[6];
+        wino_bt(WINO_4, inner[i], b);
         VEC_UNROLL
-        for (int j = 0; j < WINO_A; j++) vec_store(v + ((i + 1) * WINO_A + j) * plane, b[j]);
+        for (int j = 0; j < 6; j++) vec_store(v + ((i + 1) * 6 + j) * plane, b[j]);
     }
     VEC_UNROLL
-    for (int j = 0; j < WINO_A; j++) {
+    for (int j = 0; j < 6; j++) {
         const float *p = d + j * pixel;
-        vec e[WINO_A];
+        vec e[6];
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) e[i] = changed(affine, relu, by, vec_load(p + i * row));
+        for (int i = 0; i < 6; i++) e[i] = changed(affine, relu, by, vec_load(p + i * row));
         outer[0][j] = vec_fma(k4, e[0], vec_fnma(k5, e[2], e[4]));
         outer[1][j] = vec_fma(k4, e[1], vec_fnma(k5, e[3], e[5]));
     }
     VEC_UNROLL
     for (int i = 0; i < 2; i++) {
-        vec b[WINO_A];
-        wino_bt(1, outer[i], b);
+        vec b[6];
+        wino_bt(WINO_4, outer[i], b);
         VEC_UNROLL
-        for (int j = 0; j < WINO_A; j++) vec_store(v + (i * 5 * WINO_A + j) * plane, b[j]);
+        for (int j = 0; j < 6; j++) vec_store(v + (i * 5 * 6 + j) * plane, b[j]);
     }
 }
 
-/* Stride 2. Odd rows and columns pass as they are. */
-VEC_INLINE void input_vec_2(const int affine, const int relu, const change *by, const float *d, ptrdiff_t row,
-                            ptrdiff_t pixel, float *v, ptrdiff_t plane)
-{
-    enum { SPAN = WINO_SPAN_MAX };
-    vec t[SPAN][SPAN];
-    VEC_UNROLL
-    for (int j = 0; j < SPAN; j++) {
-        vec e[SPAN], b[SPAN];
-        VEC_UNROLL
-        for (int i = 0; i < SPAN; i++) e[i] = changed(affine, relu, by, vec_load(d + i * row + j * pixel));
-        wino_bt(2, e, b);
-        VEC_UNROLL
-        for (int i = 0; i < SPAN; i++) t[i][j] = b[i];
-    }
-    VEC_UNROLL
-    for (int i = 0; i < SPAN; i++) {
-        vec b[SPAN];
-        wino_bt(2, t[i], b);
-        VEC_UNROLL
-        for (int j = 0; j < SPAN; j++) vec_store(v + (i * SPAN + j) * plane, b[j]);
-    }
-}
-
-VEC_INLINE void input_vec(const int stride, const int affine, const int relu, const change *by, const float *d,
+VEC_INLINE void input_vec(const int kind, const int affine, const int relu, const change *by, const float *d,
                           ptrdiff_t row, ptrdiff_t pixel, float *v, ptrdiff_t plane)
 {
-    if (stride == 1)
-        input_vec_1(affine, relu, by, d, row, pixel, v, plane);
-    else
-        input_vec_2(affine, relu, by, d, row, pixel, v, plane);
+    if (kind == WINO_4) {
+        input_vec_4(affine, relu, by, d, row, pixel, v, plane);
+        return;
+    }
+    const int span = wino_span(kind);
+    vec t[WINO_SPAN_MAX][WINO_SPAN_MAX];
+    VEC_UNROLL
+    for (int j = 0; j < span; j++) {
+        vec e[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
+        VEC_UNROLL
+        for (int i = 0; i < span; i++) e[i] = changed(affine, relu, by, vec_load(d + i * row + j * pixel));
+        wino_bt(kind, e, b);
+        VEC_UNROLL
+        for (int i = 0; i < span; i++) t[i][j] = b[i];
+    }
+    VEC_UNROLL
+    for (int i = 0; i < span; i++) {
+        vec b[WINO_SPAN_MAX];
+        wino_bt(kind, t[i], b);
+        VEC_UNROLL
+        for (int j = 0; j < span; j++) vec_store(v + (i * span + j) * plane, b[j]);
+    }
 }
 
 /* The pixels of a tile, as many as a row of it has times as many. */
 typedef float gathered[WINO_SPAN_MAX * WINO_SPAN_MAX][VEC_LEN];
 
 /* The transform of pixels that have been gathered. */
-VEC_INLINE void input_gathered(const int stride, gathered d, float *v, ptrdiff_t plane)
+VEC_INLINE void input_gathered(const int kind, gathered d, float *v, ptrdiff_t plane)
 {
     const change none = {vec_zero(), vec_zero(), vec_zero()};
-    input_vec(stride, 0, 0, &none, d[0], wino_span(stride) * VEC_LEN, VEC_LEN, v, plane);
+    input_vec(kind, 0, 0, &none, d[0], wino_span(kind) * VEC_LEN, VEC_LEN, v, plane);
 }
 
 /* The pixels of a tile that lie in the image: rows [top, bottom), columns [left, right) of it. */
@@ -330,10 +350,10 @@ typedef struct inside {
 } inside;
 
 /* One vector of channels of the tile by the prologue; zero outside of the image. */
-VEC_INLINE void gather_vec(const int stride, const int affine, const int relu, const inside *at,
-                           const cnnbn_prologue *in, ptrdiff_t c, ptrdiff_t lanes, gathered d)
+VEC_INLINE void gather_vec(const int kind, const int affine, const int relu, const inside *at, const cnnbn_prologue *in,
+                           ptrdiff_t c, ptrdiff_t lanes, gathered d)
 {
-    const int span = wino_span(stride);
+    const int span = wino_span(kind);
     const change by = change_of(affine, in, c, lanes);
     for (int i = 0; i < span * span; i++) vec_store(d[i], vec_zero());
     for (int i = at->top; i < at->bottom; i++) {
@@ -351,60 +371,63 @@ static int is_whole(const inside *at, int span)
 }
 
 /* A tile inside of the image is transformed as it is read; one at the border, and channels that fill no vector, are gathered. */
-VEC_INLINE void load_by(const int stride, const int affine, const int relu, const inside *at, const cnnbn_prologue *in,
+VEC_INLINE void load_by(const int kind, const int affine, const int relu, const inside *at, const cnnbn_prologue *in,
                         ptrdiff_t C, float *v, ptrdiff_t plane)
 {
     _Alignas(64) gathered d;
     ptrdiff_t c = 0;
-    if (is_whole(at, wino_span(stride)))
+    if (is_whole(at, wino_span(kind)))
         for (; c + VEC_LEN <= C; c += VEC_LEN) {
             const change by = change_of(affine, in, c, VEC_LEN);
-            input_vec(stride, affine, relu, &by, at->corner + c, at->row, at->pixel, v + c, plane);
+            input_vec(kind, affine, relu, &by, at->corner + c, at->row, at->pixel, v + c, plane);
         }
     for (; c < C; c += VEC_LEN) {
         if (c + VEC_LEN <= C)
-            gather_vec(stride, affine, relu, at, in, c, VEC_LEN, d);
+            gather_vec(kind, affine, relu, at, in, c, VEC_LEN, d);
         else
-            gather_vec(stride, affine, relu, at, in, c, C - c, d);
-        input_gathered(stride, d, v + c, plane);
+            gather_vec(kind, affine, relu, at, in, c, C - c, d);
+        input_gathered(kind, d, v + c, plane);
     }
 }
 
-/* One function for each kind of prologue and stride, so that none is asked about pixel by pixel. */
+/* One function for each kind of tile and of prologue, so that none is asked about pixel by pixel. */
 typedef void load_fn(const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, ptrdiff_t plane);
-#define LOAD(name, stride, affine, relu)                                                                        \
-    static void load_##name(const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, ptrdiff_t plane) \
-    {                                                                                                           \
-        load_by(stride, affine, relu, at, in, C, v, plane);                                                     \
+#define LOAD(kind, affine, relu)                                                                                   \
+    static void load_##kind##_##affine##_##relu(const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, \
+                                                ptrdiff_t plane)                                                   \
+    {                                                                                                              \
+        load_by(kind, affine, relu, at, in, C, v, plane);                                                          \
     }
-LOAD(plain_1, 1, 0, 0)
-LOAD(relu_1, 1, 0, 1)
-LOAD(affine_1, 1, 1, 0)
-LOAD(affine_relu_1, 1, 1, 1)
-LOAD(plain_2, 2, 0, 0)
-LOAD(relu_2, 2, 0, 1)
-LOAD(affine_2, 2, 1, 0)
-LOAD(affine_relu_2, 2, 1, 1)
-static load_fn *const loads[2][2][2] = {{{load_plain_1, load_relu_1}, {load_affine_1, load_affine_relu_1}},
-                                        {{load_plain_2, load_relu_2}, {load_affine_2, load_affine_relu_2}}};
+#define LOADS(kind) LOAD(kind, 0, 0) LOAD(kind, 0, 1) LOAD(kind, 1, 0) LOAD(kind, 1, 1)
+#define LOADS_ENTRY(kind)                        \
+    {                                            \
+        {load_##kind##_0_0, load_##kind##_0_1},  \
+        {                                        \
+            load_##kind##_1_0, load_##kind##_1_1 \
+        }                                        \
+    }
+LOADS(0)
+LOADS(1)
+LOADS(2)
+static load_fn *const loads[WINO_KINDS][2][2] = {LOADS_ENTRY(0), LOADS_ENTRY(1), LOADS_ENTRY(2)};
 
 /* Activations that are no single instruction: on the pixels of the image, a vector at a time. */
-VEC_INLINE void load_apart(const int stride, const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v,
+VEC_INLINE void load_apart(const int kind, const inside *at, const cnnbn_prologue *in, ptrdiff_t C, float *v,
                            ptrdiff_t plane)
 {
     _Alignas(64) gathered d;
     for (ptrdiff_t c = 0; c < C; c += VEC_LEN) {
         ptrdiff_t lanes = vec_lanes(C, c);
         if (in->mean)
-            gather_vec(stride, 1, 0, at, in, c, lanes, d);
+            gather_vec(kind, 1, 0, at, in, c, lanes, d);
         else
-            gather_vec(stride, 0, 0, at, in, c, lanes, d);
+            gather_vec(kind, 0, 0, at, in, c, lanes, d);
         for (int i = at->top; i < at->bottom; i++)
             for (int j = at->left; j < at->right; j++) {
-                float *pixel = d[i * wino_span(stride) + j];
+                float *pixel = d[i * wino_span(kind) + j];
                 EW(act_fwd)((size_t)lanes, in->act, pixel, pixel);
             }
-        input_gathered(stride, d, v + c, plane);
+        input_gathered(kind, d, v + c, plane);
     }
 }
 
@@ -412,7 +435,7 @@ void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prolo
                     ptrdiff_t plane)
 {
     const cnnbn_conv_geom *g = w->g;
-    const int step = WINO_M * w->stride, h0 = i * step - g->pad_top, w0 = j * step - g->pad_left;
+    const int h0 = i * w->step - g->pad_top, w0 = j * w->step - g->pad_left;
     const inside at = {
         .top = h0 < 0 ? -h0 : 0,
         .bottom = g->H - h0 < w->span ? g->H - h0 : w->span,
@@ -423,11 +446,13 @@ void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prolo
         .pixel = g->C,
     };
     if (!act_is_apart(in->act))
-        loads[w->stride - 1][in->mean != NULL][act_is_relu(in->act)](&at, in, g->C, v, plane);
-    else if (w->stride == 1)
-        load_apart(1, &at, in, g->C, v, plane);
+        loads[w->kind][in->mean != NULL][act_is_relu(in->act)](&at, in, g->C, v, plane);
+    else if (w->kind == WINO_4)
+        load_apart(WINO_4, &at, in, g->C, v, plane);
+    else if (w->kind == WINO_6)
+        load_apart(WINO_6, &at, in, g->C, v, plane);
     else
-        load_apart(2, &at, in, g->C, v, plane);
+        load_apart(WINO_4_STRIDE_2, &at, in, g->C, v, plane);
 }
 
 /* ---------------------------------------------------------------- products */
@@ -437,7 +462,7 @@ void wino_products(const cnnbn__wino *w, const cnnbn__wino_product *p, cnnbn__fe
     const cnnbn__mul m = {.lda = p->lda, .ldc = p->ldc, .n_outer = 1, .n_inner = 1, .n_k = p->n_k};
     const ptrdiff_t step = tile_rows(p->n, VEC_MUL_ROWS), panels = (p->n_cols + TILE_COLS - 1) / TILE_COLS;
     fetch_over(fetch, w->places * panels * ((p->n + step - 1) / step));
-    for (int q = 0; q < WINO_Q; q++)
+    for (int q = 0; q < w->positions; q++)
         for (ptrdiff_t col = 0; col < p->n_cols; col += TILE_COLS) {
             const cnnbn__wino_places at = wino_places(w, q);
             ptrdiff_t cols = p->n_cols - col < TILE_COLS ? p->n_cols - col : TILE_COLS;

@@ -25,52 +25,52 @@ struct backward {
 /* ---------------------------------------------------------------- dY */
 
 /* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. x: with a batch norm behind. */
-VEC_INLINE void dy_vec(const int stride, const behind_kind by, const behind_norm *n, const float *dz, const float *x,
+VEC_INLINE void dy_vec(const int kind, const behind_kind by, const behind_norm *n, const float *dz, const float *x,
                        ptrdiff_t row, ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
 {
-    const int span = wino_span(stride);
-    vec t[WINO_SPAN_MAX][WINO_M];
+    const int span = wino_span(kind), outputs = wino_outputs(kind);
+    vec t[WINO_SPAN_MAX][WINO_OUTPUTS_MAX];
     VEC_UNROLL
-    for (int j = 0; j < WINO_M; j++) {
-        vec y[WINO_M], b[WINO_SPAN_MAX];
+    for (int j = 0; j < outputs; j++) {
+        vec y[WINO_OUTPUTS_MAX], b[WINO_SPAN_MAX];
         VEC_UNROLL
-        for (int i = 0; i < WINO_M; i++) {
+        for (int i = 0; i < outputs; i++) {
             const ptrdiff_t at = i * row + j * pixel;
             y[i] = behind_gradient(by, n, vec_load(dz + at), by.norm ? vec_load(x + at) : vec_zero());
         }
-        wino_a(stride, y, b);
+        wino_a(kind, y, b);
         VEC_UNROLL
         for (int i = 0; i < span; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
     for (int i = 0; i < span; i++) {
         vec b[WINO_SPAN_MAX];
-        wino_a(stride, t[i], b);
+        wino_a(kind, t[i], b);
         if (i == 1) vec_store(sum, vec_load(sum) + b[1]);
         VEC_UNROLL
         for (int j = 0; j < span; j++) vec_store(m + (i * span + j) * plane, b[j]);
     }
 }
 
-VEC_INLINE void dy_tile_by(const int stride, const behind_kind by, const backward *b, cnnbn__wino_at at, float *m)
+VEC_INLINE void dy_tile_by(const int kind, const behind_kind by, const backward *b, cnnbn__wino_at at, float *m)
 {
     const cnnbn_conv_geom *g = b->w->g;
-    const int p = at.i * WINO_M, q = at.j * WINO_M;
-    const int rows = g->P - p < WINO_M ? g->P - p : WINO_M, cols = g->Q - q < WINO_M ? g->Q - q : WINO_M;
+    const int outputs = wino_outputs(kind), p = at.i * outputs, q = at.j * outputs;
+    const int rows = g->P - p < outputs ? g->P - p : outputs, cols = g->Q - q < outputs ? g->Q - q : outputs;
     const ptrdiff_t corner = ((at.sample * g->P + p) * g->Q + q) * g->K, row = (ptrdiff_t)g->Q * g->K;
     const float *dz = b->args->dy + corner, *x = by.norm ? b->args->behind->x + corner : dz;
     ptrdiff_t k = 0;
-    if (rows == WINO_M && cols == WINO_M)
+    if (rows == outputs && cols == outputs)
         for (; k + VEC_LEN <= g->K; k += VEC_LEN) {
             const behind_norm n = behind_load(by, b->args->behind, k, VEC_LEN);
-            dy_vec(stride, by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
+            dy_vec(kind, by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
         }
     for (; k < g->K; k += VEC_LEN) {
-        _Alignas(64) float part[WINO_M][WINO_M][VEC_LEN];
+        _Alignas(64) float part[WINO_OUTPUTS_MAX][WINO_OUTPUTS_MAX][VEC_LEN];
         const ptrdiff_t lanes = vec_lanes(g->K, k);
         const behind_norm n = behind_load(by, b->args->behind, k, lanes);
-        for (int i = 0; i < WINO_M; i++)
-            for (int j = 0; j < WINO_M; j++) {
+        for (int i = 0; i < outputs; i++)
+            for (int j = 0; j < outputs; j++) {
                 const ptrdiff_t pixel = i * row + (ptrdiff_t)j * g->K + k;
                 vec y = vec_zero();
                 if (i < rows && j < cols)
@@ -78,24 +78,28 @@ VEC_INLINE void dy_tile_by(const int stride, const behind_kind by, const backwar
                                         by.norm ? vec_load_part(x + pixel, lanes) : vec_zero());
                 vec_store(part[i][j], y);
             }
-        dy_vec(stride, (behind_kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_M * VEC_LEN, VEC_LEN, m + k, b->plane_m,
-               b->bias + k);
+        dy_vec(kind, (behind_kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_OUTPUTS_MAX * VEC_LEN, VEC_LEN, m + k,
+               b->plane_m, b->bias + k);
     }
 }
 
 typedef void dy_tile_fn(const backward *b, cnnbn__wino_at at, float *m);
-#define DY_TILE(stride, name, norm, act_relu, pre_relu)                                   \
-    static void dy_tile_##stride##_##name(const backward *b, cnnbn__wino_at at, float *m) \
-    {                                                                                     \
-        dy_tile_by(stride, (behind_kind){norm, act_relu, pre_relu}, b, at, m);            \
+#define DY_TILE(kind, name, norm, act_relu, pre_relu)                                   \
+    static void dy_tile_##kind##_##name(const backward *b, cnnbn__wino_at at, float *m) \
+    {                                                                                   \
+        dy_tile_by(kind, (behind_kind){norm, act_relu, pre_relu}, b, at, m);            \
     }
+#define DY_TILE_0(name, norm, act_relu, pre_relu) DY_TILE(0, name, norm, act_relu, pre_relu)
 #define DY_TILE_1(name, norm, act_relu, pre_relu) DY_TILE(1, name, norm, act_relu, pre_relu)
 #define DY_TILE_2(name, norm, act_relu, pre_relu) DY_TILE(2, name, norm, act_relu, pre_relu)
+BEHIND_EACH(DY_TILE_0)
 BEHIND_EACH(DY_TILE_1)
 BEHIND_EACH(DY_TILE_2)
+#define DY_ENTRY_0(name, norm, act_relu, pre_relu) dy_tile_0_##name,
 #define DY_ENTRY_1(name, norm, act_relu, pre_relu) dy_tile_1_##name,
 #define DY_ENTRY_2(name, norm, act_relu, pre_relu) dy_tile_2_##name,
-static dy_tile_fn *const dy_tiles[2][5] = {{BEHIND_EACH(DY_ENTRY_1)}, {BEHIND_EACH(DY_ENTRY_2)}};
+static dy_tile_fn *const dy_tiles[WINO_KINDS][5] = {
+    {BEHIND_EACH(DY_ENTRY_0)}, {BEHIND_EACH(DY_ENTRY_1)}, {BEHIND_EACH(DY_ENTRY_2)}};
 
 static void bias_clear(const backward *b)
 {
@@ -147,24 +151,24 @@ static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t 
 /* B z B^T of one vector of channels added to the pixels of dx it covers, as many as there are places. The first rows, where
  * there is a tile above, and the first columns, where there is one on the left, hold what those have put there, the others
  * nothing yet; whole: all pixels exist. */
-VEC_INLINE void overlap_vec(const int stride, const int whole, const cnnbn_conv_geom *g, const float *z,
-                            ptrdiff_t plane, int h0, int w0, int above, int left, ptrdiff_t lanes, float *dx)
+VEC_INLINE void overlap_vec(const int kind, const int whole, const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane,
+                            int h0, int w0, int above, int left, ptrdiff_t lanes, float *dx)
 {
-    const int span = wino_span(stride), shared = span - WINO_M * stride;
+    const int span = wino_span(kind), shared = span - wino_outputs(kind) * wino_stride(kind);
     vec t[WINO_SPAN_MAX][WINO_SPAN_MAX];
     VEC_UNROLL
     for (int i = 0; i < span; i++) {
         vec a[WINO_SPAN_MAX];
         VEC_UNROLL
         for (int j = 0; j < span; j++) a[j] = vec_load(z + (i * span + j) * plane);
-        wino_b(stride, a, t[i]);
+        wino_b(kind, a, t[i]);
     }
     VEC_UNROLL
     for (int j = 0; j < span; j++) {
         vec a[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
         VEC_UNROLL
         for (int i = 0; i < span; i++) a[i] = t[i][j];
-        wino_b(stride, a, b);
+        wino_b(kind, a, b);
         VEC_UNROLL
         for (int i = 0; i < span; i++) {
             float *to = dx + ((ptrdiff_t)i * g->W + j) * g->C;
@@ -180,41 +184,45 @@ VEC_INLINE void overlap_vec(const int stride, const int whole, const cnnbn_conv_
 
 /* Constant `above` and `left` for the tiles inside of the image. */
 typedef void overlap_fn(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, ptrdiff_t n, float *dx);
-#define OVERLAP(stride, above, left)                                                                           \
-    static void overlap_##stride##_##above##_##left(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, \
-                                                    ptrdiff_t n, float *dx)                                    \
-    {                                                                                                          \
-        for (ptrdiff_t c = 0; c < n; c += VEC_LEN)                                                             \
-            overlap_vec(stride, 1, g, z + c, plane, 0, 0, above, left, VEC_LEN, dx + c);                       \
+#define OVERLAP(kind, above, left)                                                                           \
+    static void overlap_##kind##_##above##_##left(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, \
+                                                  ptrdiff_t n, float *dx)                                    \
+    {                                                                                                        \
+        for (ptrdiff_t c = 0; c < n; c += VEC_LEN)                                                           \
+            overlap_vec(kind, 1, g, z + c, plane, 0, 0, above, left, VEC_LEN, dx + c);                       \
     }
-OVERLAP(1, 0, 0)
-OVERLAP(1, 0, 1)
-OVERLAP(1, 1, 0)
-OVERLAP(1, 1, 1)
-OVERLAP(2, 0, 0)
-OVERLAP(2, 0, 1)
-OVERLAP(2, 1, 0)
-OVERLAP(2, 1, 1)
-static overlap_fn *const overlaps[2][2][2] = {{{overlap_1_0_0, overlap_1_0_1}, {overlap_1_1_0, overlap_1_1_1}},
-                                              {{overlap_2_0_0, overlap_2_0_1}, {overlap_2_1_0, overlap_2_1_1}}};
+#define OVERLAPS(kind) OVERLAP(kind, 0, 0) OVERLAP(kind, 0, 1) OVERLAP(kind, 1, 0) OVERLAP(kind, 1, 1)
+#define OVERLAPS_ENTRY(kind)                           \
+    {                                                  \
+        {overlap_##kind##_0_0, overlap_##kind##_0_1},  \
+        {                                              \
+            overlap_##kind##_1_0, overlap_##kind##_1_1 \
+        }                                              \
+    }
+OVERLAPS(0)
+OVERLAPS(1)
+OVERLAPS(2)
+static overlap_fn *const overlaps[WINO_KINDS][2][2] = {OVERLAPS_ENTRY(0), OVERLAPS_ENTRY(1), OVERLAPS_ENTRY(2)};
 
 static void overlap_tile(const backward *b, cnnbn__wino_at at, const float *z)
 {
     const cnnbn__wino *w = b->w;
     const cnnbn_conv_geom *g = w->g;
-    const int step = WINO_M * w->stride, h0 = at.i * step - g->pad_top, w0 = at.j * step - g->pad_left;
+    const int h0 = at.i * w->step - g->pad_top, w0 = at.j * w->step - g->pad_left;
     float *dx = b->args->dx + ((at.sample * g->H + h0) * g->W + w0) * g->C;
     ptrdiff_t c = 0;
     if (h0 >= 0 && w0 >= 0 && h0 + w->span <= g->H && w0 + w->span <= g->W) {
         c = g->C / VEC_LEN * VEC_LEN;
-        overlaps[w->stride - 1][at.i > 0][at.j > 0](g, z, b->plane_v, c, dx);
+        overlaps[w->kind][at.i > 0][at.j > 0](g, z, b->plane_v, c, dx);
     }
     for (; c < g->C; c += VEC_LEN) {
         const ptrdiff_t lanes = vec_lanes(g->C, c);
-        if (w->stride == 1)
-            overlap_vec(1, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
+        if (w->kind == WINO_4)
+            overlap_vec(WINO_4, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
+        else if (w->kind == WINO_6)
+            overlap_vec(WINO_6, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
         else
-            overlap_vec(2, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
+            overlap_vec(WINO_4_STRIDE_2, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
     }
 }
 
@@ -222,7 +230,7 @@ static void overlap_tile(const backward *b, cnnbn__wino_at at, const float *z)
 static void zero_uncovered(const cnnbn__wino *w, float *dx)
 {
     const cnnbn_conv_geom *g = w->g;
-    const int step = WINO_M * w->stride, shared = w->span - step;
+    const int step = w->step, shared = w->span - step;
     int h_end = w->tiles_h * step + shared - g->pad_top, w_end = w->tiles_w * step + shared - g->pad_left;
     if (h_end < 0) h_end = 0;
     if (w_end < 0) w_end = 0;
@@ -267,22 +275,23 @@ static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
 /* ---------------------------------------------------------------- weights */
 
 /* G^T u G of one vector. */
-VEC_INLINE void back_vec(const int stride, const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
+VEC_INLINE void back_vec(const int kind, const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
 {
-    vec t[3][WINO_A];
+    const int axis = wino_axis(kind);
+    vec t[3][WINO_AXIS_MAX];
     VEC_UNROLL
-    for (int j = 0; j < WINO_A; j++) {
-        vec a[WINO_A], b[3];
+    for (int j = 0; j < axis; j++) {
+        vec a[WINO_AXIS_MAX], b[3];
         VEC_UNROLL
-        for (int i = 0; i < WINO_A; i++) a[i] = vec_load(u + (i * WINO_A + j) * plane);
-        wino_gt(stride, a, b);
+        for (int i = 0; i < axis; i++) a[i] = vec_load(u + (i * axis + j) * plane);
+        wino_gt(kind, a, b);
         VEC_UNROLL
         for (int i = 0; i < 3; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
     for (int i = 0; i < 3; i++) {
         vec b[3];
-        wino_gt(stride, t[i], b);
+        wino_gt(kind, t[i], b);
         VEC_UNROLL
         for (int j = 0; j < 3; j++) vec_store_part(dw + (i * 3 + j) * tap, b[j], lanes);
     }
@@ -312,8 +321,8 @@ static void add_tiles(const backward *b, ptrdiff_t tile, ptrdiff_t n, int add)
     const ptrdiff_t C = w->g->C, step = tile_rows(C, VEC_TMUL_ROWS);
     cnnbn__fetch fetch = {0};
     next_x(b, tile + n, &fetch);
-    fetch_over(&fetch, WINO_Q * ((w->cols_k + TILE_COLS - 1) / TILE_COLS) * ((C + step - 1) / step));
-    for (int q = 0; q < WINO_Q; q++)
+    fetch_over(&fetch, w->positions * ((w->cols_k + TILE_COLS - 1) / TILE_COLS) * ((C + step - 1) / step));
+    for (int q = 0; q < w->positions; q++)
         for (ptrdiff_t k = 0; k < w->cols_k; k += TILE_COLS) {
             const ptrdiff_t first = sum_places(b, q, &m);
             ptrdiff_t cols = w->cols_k - k < TILE_COLS ? w->cols_k - k : TILE_COLS;
@@ -327,21 +336,23 @@ static void add_tiles(const backward *b, ptrdiff_t tile, ptrdiff_t n, int add)
 }
 
 /* dw of rows x cols pairs of channels, whose sums have rows of ld_u floats. */
-VEC_INLINE void back_by(const int stride, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u,
-                        ptrdiff_t plane, float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
+VEC_INLINE void back_by(const int kind, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u, ptrdiff_t plane,
+                        float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
 {
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < cols; j += VEC_LEN)
-            back_vec(stride, u + i * ld_u + j, plane, dw + i * ld_dw + j, tap, vec_lanes(cols, j));
+            back_vec(kind, u + i * ld_u + j, plane, dw + i * ld_dw + j, tap, vec_lanes(cols, j));
 }
 
 static void back(const cnnbn__wino *w, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u, ptrdiff_t plane,
                  float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
 {
-    if (w->stride == 1)
-        back_by(1, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+    if (w->kind == WINO_4)
+        back_by(WINO_4, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+    else if (w->kind == WINO_6)
+        back_by(WINO_6, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
     else
-        back_by(2, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+        back_by(WINO_4_STRIDE_2, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
 }
 
 static void write_slice(const backward *b, float *dw)
@@ -453,8 +464,8 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
         ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
         m.n_t = (ptrdiff_t)(run->bounds[s + 1] - run->bounds[s]) * w->tiles;
         const float *v = b->v + row * w->ld_c + c, *d = b->m + row * w->ld_k + k;
-        for (int q = 0; q < WINO_Q; q++) {
-            if (q + 1 < WINO_Q) fetch_sums(b, q + 1, v, d, m.n_t, width);
+        for (int q = 0; q < w->positions; q++) {
+            if (q + 1 < w->positions) fetch_sums(b, q + 1, v, d, m.n_t, width);
             const ptrdiff_t first = sum_places(b, q, &m);
             tmul_tiles[width > VEC_LEN][rows - 1](&m, v + first * b->plane_v, d + first * b->plane_m, b->u + q * plane,
                                                   width);
@@ -534,9 +545,9 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.v = args->workspace + (3 * w.cols_k + 15) / 16 * 16;
     b.m = b.v + w.places * b.plane_v;
     b.u = b.m + w.places * b.plane_m;
-    b.stack = b.u + WINO_Q * JOIN_ROWS * TILE_COLS;
+    b.stack = b.u + w.positions * JOIN_ROWS * TILE_COLS;
     b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
-    b.dy_tile = dy_tiles[w.stride - 1][behind_index(args->behind)];
+    b.dy_tile = dy_tiles[w.kind][behind_index(args->behind)];
     bias_clear(&b);
     if (w.join)
         by_joining(&b);

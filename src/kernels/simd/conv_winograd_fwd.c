@@ -2,9 +2,9 @@
 #include "conv_winograd.h"
 #include "stack.h"
 
-/* Batch-norm sums about the slice's first output: float sums of STAT_TILES tiles, counted from the slice's first, are
+/* Batch-norm sums about the slice's first output: float sums of STAT_TILES tiles (of 6x6: STAT_TILES_6), counted from the slice's first, are
  * flushed to double. */
-enum { STAT_TILES = 4 };
+enum { STAT_TILES = 4, STAT_TILES_6 = 2 };
 
 typedef struct output {
     const cnnbn_conv_fwd *args;
@@ -60,22 +60,22 @@ static void stat_close_slices(output *o, ptrdiff_t n)
 
 /* A^T m A + bias of one vector of channels, the first rows x cols outputs of it. The bias is one addition at position (1, 1),
  * whose column of A^T is all ones. */
-VEC_INLINE void output_vec(const int stride, const output *o, const int whole, const float *m, ptrdiff_t plane,
+VEC_INLINE void output_vec(const int kind, const output *o, const int whole, const float *m, ptrdiff_t plane,
                            ptrdiff_t k, int first, int rows, int cols, float *y)
 {
     const cnnbn_conv_geom *g = o->w->g;
-    const int span = wino_span(stride);
+    const int span = wino_span(kind), outputs = wino_outputs(kind);
     ptrdiff_t lanes = whole ? VEC_LEN : vec_lanes(g->K, k), row = (ptrdiff_t)g->Q * g->K;
-    vec t[WINO_M][WINO_SPAN_MAX];
+    vec t[WINO_OUTPUTS_MAX][WINO_SPAN_MAX];
     VEC_UNROLL
     for (int j = 0; j < span; j++) {
-        vec a[WINO_SPAN_MAX], b[WINO_M];
+        vec a[WINO_SPAN_MAX], b[WINO_OUTPUTS_MAX];
         VEC_UNROLL
         for (int i = 0; i < span; i++) a[i] = vec_load(m + (i * span + j) * plane + k);
         if (j == 1) a[1] = a[1] + vec_load(o->bias + k);
-        wino_at_m(stride, a, b);
+        wino_at_m(kind, a, b);
         VEC_UNROLL
-        for (int i = 0; i < WINO_M; i++) t[i][j] = b[i];
+        for (int i = 0; i < outputs; i++) t[i][j] = b[i];
     }
     const int stat = o->args->stat != NULL;
     vec local = vec_zero(), sum = vec_zero(), sum2 = vec_zero();
@@ -85,12 +85,12 @@ VEC_INLINE void output_vec(const int stride, const output *o, const int whole, c
         sum2 = vec_load(o->sum2 + k);
     }
     VEC_UNROLL
-    for (int i = 0; i < WINO_M; i++) {
+    for (int i = 0; i < outputs; i++) {
         if (!whole && i >= rows) break;
-        vec b[WINO_M];
-        wino_at_m(stride, t[i], b);
+        vec b[WINO_OUTPUTS_MAX];
+        wino_at_m(kind, t[i], b);
         VEC_UNROLL
-        for (int j = 0; j < WINO_M; j++) {
+        for (int j = 0; j < outputs; j++) {
             if (!whole && j >= cols) break;
             vec z = o->relu ? vec_relu(b[j]) : b[j];
             if (!whole && o->apart) {
@@ -120,35 +120,36 @@ VEC_INLINE void output_vec(const int stride, const output *o, const int whole, c
     }
 }
 
-VEC_INLINE void output_tile_by(const int stride, output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
+VEC_INLINE void output_tile_by(const int kind, output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
 {
     const cnnbn__wino *w = o->w;
     const cnnbn_conv_geom *g = w->g;
     cnnbn__wino_at at = wino_at(w, tile);
-    int p = at.i * WINO_M, q = at.j * WINO_M;
-    int rows = g->P - p < WINO_M ? g->P - p : WINO_M, cols = g->Q - q < WINO_M ? g->Q - q : WINO_M;
+    const int outputs = wino_outputs(kind), p = at.i * outputs, q = at.j * outputs;
+    const int rows = g->P - p < outputs ? g->P - p : outputs, cols = g->Q - q < outputs ? g->Q - q : outputs;
     float *y = o->args->y + ((at.sample * g->P + p) * g->Q + q) * g->K;
     ptrdiff_t in_slice = 0;
     if (o->args->stat) {
         if (at.i == 0 && at.j == 0) stat_close_slices(o, at.sample);
         in_slice = tile - (ptrdiff_t)o->args->run->bounds[o->slice] * w->tiles;
-        if (in_slice && in_slice % STAT_TILES == 0) stat_flush(o);
+        if (in_slice && in_slice % (kind == WINO_6 ? STAT_TILES_6 : STAT_TILES) == 0) stat_flush(o);
     }
     ptrdiff_t k = 0;
-    if (rows == WINO_M && cols == WINO_M && !o->apart)
-        for (; k + VEC_LEN <= g->K; k += VEC_LEN) output_vec(stride, o, 1, m, plane, k, in_slice == 0, rows, cols, y);
-    for (; k < g->K; k += VEC_LEN) output_vec(stride, o, 0, m, plane, k, in_slice == 0, rows, cols, y);
+    if (rows == outputs && cols == outputs && !o->apart)
+        for (; k + VEC_LEN <= g->K; k += VEC_LEN) output_vec(kind, o, 1, m, plane, k, in_slice == 0, rows, cols, y);
+    for (; k < g->K; k += VEC_LEN) output_vec(kind, o, 0, m, plane, k, in_slice == 0, rows, cols, y);
 }
 
-static void output_tile_1(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
-{
-    output_tile_by(1, o, tile, m, plane);
-}
-
-static void output_tile_2(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
-{
-    output_tile_by(2, o, tile, m, plane);
-}
+typedef void output_fn(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane);
+#define OUTPUT(kind)                                                                           \
+    static void output_tile_##kind(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane) \
+    {                                                                                          \
+        output_tile_by(kind, o, tile, m, plane);                                               \
+    }
+OUTPUT(0)
+OUTPUT(1)
+OUTPUT(2)
+static output_fn *const output_tiles[WINO_KINDS] = {output_tile_0, output_tile_1, output_tile_2};
 
 void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
 {
@@ -159,7 +160,7 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
     float *v = args->workspace, *m = v + w.places * plane_v, *rest = m + w.places * plane_m;
     output o = {args,
                 &w,
-                args->prepared + WINO_Q * w.plane_u,
+                args->prepared + w.positions * w.plane_u,
                 rest,
                 rest + w.cols_k,
                 rest + 2 * w.cols_k,
@@ -183,8 +184,7 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
         wino_rows_in(&w, b + n, next, args->x, &fetch.read, &fetch.read_end);
         wino_rows_out(&w, b, n, args->y, &fetch.write, &fetch.write_end);
         wino_products(&w, &product, &fetch);
-        for (ptrdiff_t t = 0; t < n; t++)
-            (w.stride == 1 ? output_tile_1 : output_tile_2)(&o, b + t, m + t * w.ld_k, plane_m);
+        for (ptrdiff_t t = 0; t < n; t++) output_tiles[w.kind](&o, b + t, m + t * w.ld_k, plane_m);
     }
     if (args->stat) stat_close_slices(&o, N);
 }

@@ -2,14 +2,12 @@
 #include "conv_winograd.h"
 
 enum {
-    FWD_FLOATS = 126976,     /* of V and M of a forward block: L2, with room for U */
-    BWD_FLOATS = 126976,     /* of a backward block: a slice's sums pass through memory once a block */
     JOIN_TILES = 48,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
     JOIN_TILES_LARGE = 12,   /* of kinds of more places: they, and a position's rows, are to stay close */
     JOIN_FLOATS = 2621440,   /* of such a block */
     LARGE_WEIGHTS = 4194304, /* floats of U that come from memory: more tiles a block, or U is read too often */
     LARGE_SUMS = 524288,     /* floats of a slice's sums that are no longer in L2 */
-    TILES_MIN = 28,          /* fewer, and fewer of the next, where a tile has more places */
+    TILES_MIN = 28, /* of a block: V, M and U in L2; half of it, and of the next, where a tile has more places */
     TILES_LARGE = 112,
     TILES_MAX = 224
 };
@@ -96,16 +94,14 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     /* Blocks change no bits: every sum over channels or tiles runs on from block to block. */
     ptrdiff_t tile = w->places * (w->ld_c + w->ld_k), all = (ptrdiff_t)plan->max_n * w->tiles;
     ptrdiff_t slice = (ptrdiff_t)plan->max_slice * w->tiles;
-    const int fewer = wino_stride(w->kind);
-    ptrdiff_t least = (is_far(w) ? TILES_LARGE : TILES_MIN) / fewer;
+    const int fewer = w->kind == WINO_4 ? 1 : 2;
     if (all < 1) all = 1;
-    w->fwd_block = clamp(clamp(FWD_FLOATS / tile, least, TILES_MAX), 1, all);
+    w->fwd_block = clamp((is_far(w) ? TILES_LARGE : TILES_MIN) / fewer, 1, all);
     w->join = slice <= (w->kind == WINO_4 ? JOIN_TILES : JOIN_TILES_LARGE) && slice * tile <= JOIN_FLOATS;
     if (w->join)
         w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
     else
-        w->bwd_block =
-            even_block(clamp(BWD_FLOATS / tile, far_sums(w) ? TILES_MIN : TILES_MIN / fewer, TILES_MAX), slice);
+        w->bwd_block = even_block(far_sums(w) ? TILES_MIN : TILES_MIN / fewer, slice);
 }
 
 void winograd_plan(cnnbn_conv_plan *plan)

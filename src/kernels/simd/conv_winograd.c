@@ -63,11 +63,10 @@ static int far_sums(const cnnbn__wino *w)
     return w->positions * (ptrdiff_t)w->g->C * w->g->K > LARGE_SUMS;
 }
 
-/* About `block` tiles, so that the blocks of a slice are all alike. */
-static ptrdiff_t even_block(ptrdiff_t block, ptrdiff_t slice)
+/* `block` tiles, which register tiles fill, or a slice that has not twice as many. */
+static ptrdiff_t slice_block(ptrdiff_t block, ptrdiff_t slice)
 {
-    const ptrdiff_t blocks = slice / block;
-    return blocks ? (slice + blocks - 1) / blocks : clamp(slice, 1, block);
+    return slice < 2 * block ? clamp(slice, 1, 2 * block) : block;
 }
 
 void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
@@ -101,7 +100,7 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     if (w->join)
         w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
     else
-        w->bwd_block = even_block(far_sums(w) ? TILES_MIN : TILES_MIN / fewer, slice);
+        w->bwd_block = slice_block(far_sums(w) ? TILES_MIN : TILES_MIN / fewer, slice);
 }
 
 void winograd_plan(cnnbn_conv_plan *plan)

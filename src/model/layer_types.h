@@ -14,6 +14,7 @@
     X(layer_normalization)      \
     X(group_normalization)      \
     X(unit_normalization)       \
+    X(layer_scale)              \
     X(dense)                    \
     X(flatten)                  \
     X(reshape)                  \

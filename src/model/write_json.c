@@ -177,13 +177,15 @@ void cnnbn__write_args(cnnbn__text *text, const cnnbn_layer *layer, int keras, i
 }
 
 /* Keras 3 reads a layer without a module in the way of its old .h5 files, where it loses an axis: Keras 3.15 a list of
- * several, Keras 3.3 any. Keras 2 does not look at the module. */
-static int wants_module(const cnnbn_layer *layer)
+ * several, Keras 3.3 any. Keras 2 does not look at the module. LayerScale is found by it alone. NULL: none is written. */
+static const char *module_of(const cnnbn_layer *layer)
 {
     const cnnbn_layer_type *type = layer->type;
+    if (strcmp(type->name, "LayerScale") == 0) return "keras.src.applications.convnext";
     for (int i = 0; i < type->n_args; i++)
-        if (strcmp(type->args[i].name, "axis") == 0) return !cnnbn__arg_is_default(&type->args[i], &layer->args[i]);
-    return 0;
+        if (strcmp(type->args[i].name, "axis") == 0)
+            return cnnbn__arg_is_default(&type->args[i], &layer->args[i]) ? NULL : "keras.layers";
+    return NULL;
 }
 
 static void write_tensor(cnnbn__text *text, const cnnbn_model *model, const cnnbn__uses *uses, int call)
@@ -238,8 +240,10 @@ cnnbn_status cnnbn_model_to_json(const cnnbn_model *model, char **out)
     write_input(&text, model);
     for (int l = 0; l < model->n_layers; l++) {
         const cnnbn_layer *layer = &model->layers[l];
-        const char *module = wants_module(layer) ? "\"module\": \"keras.layers\", \"registered_name\": null, " : "";
-        cnnbn__text_add(&text, ", {%s\"class_name\": \"%s\", \"config\": {\"name\": ", module, layer->type->name);
+        const char *module = module_of(layer);
+        cnnbn__text_add(&text, ", {");
+        if (module) cnnbn__text_add(&text, "\"module\": \"%s\", \"registered_name\": null, ", module);
+        cnnbn__text_add(&text, "\"class_name\": \"%s\", \"config\": {\"name\": ", layer->type->name);
         cnnbn__text_add_quoted(&text, layer->name);
         cnnbn__write_args(&text, layer, 1, 0);
         cnnbn__text_add(&text, "}");

@@ -18,6 +18,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from keras.src.applications.convnext import LayerScale  # noqa: E402
 from keras import constraints as C  # noqa: E402
 from keras import initializers as I  # noqa: E402, E741
 from keras import layers as L  # noqa: E402
@@ -178,6 +179,7 @@ CASES = {
     "group_norm": lambda: image(L.GroupNormalization(2), filters=6),
     "group_norm_one": lambda: image(L.GroupNormalization(1, center=False), L.ReLU(), filters=5),
     "group_norm_each": lambda: image(L.GroupNormalization(-1)),
+    "layer_scale": lambda: image(LayerScale(0.5, 3)),
     "unit_norm": lambda: image(L.UnitNormalization()),
     "prelu": lambda: image(L.PReLU()),
     "prelu_shared": lambda: image(L.PReLU(shared_axes=[1, 2])),

@@ -30,7 +30,7 @@ keras.initializers.GlorotUniform.__call__ = lambda self, shape, dtype=None: np.z
 keras.initializers.Zeros.__call__ = lambda self, shape, dtype=None, **_: np.zeros(shape, dtype)
 keras.initializers.Ones.__call__ = lambda self, shape, dtype=None: np.ones(shape, dtype)
 
-RANDOM = {"Dropout", "SpatialDropout2D", "GaussianNoise"}
+RANDOM = {"Dropout", "SpatialDropout2D", "GaussianNoise", "RandomFlip"}
 CUSTOM = {"gelu_tanh": golden.gelu_tanh}
 
 # What another reader cannot do with a file that is right.
@@ -49,6 +49,7 @@ CANNOT = {
         "activation_hard_swish": "not known to Keras 2",
         "random_contrast": "has no value_range",
         "random_contrast_input": "wants a factor above 0",
+        "layer_scale": "finds no layer outside keras.layers",
         "conv_transpose_dilated_valid": "wants one dilation for both axes",
     },
 }

@@ -286,13 +286,15 @@ static void an_axis_comes_with_the_module(void **state)
 {
     (void)state;
     static const char yaml[] = "input: [4, 4, 2]\nlayers: [{Softmax: {axis: [2, 3]}}, {Softmax: {axis: 1}}, Softmax, "
-                               "Flatten, {Dense: {units: 2}}]";
+                               "{LayerScale: {init_values: 0.5, projection_dim: 2}}, Flatten, {Dense: {units: 2}}]";
     static const char *const wanted[] = {
         "{\"module\": \"keras.layers\", \"registered_name\": null, \"class_name\": \"Softmax\", \"config\": {\"name\": "
         "\"softmax\", \"axis\": [2, 3]}}",
         "{\"module\": \"keras.layers\", \"registered_name\": null, \"class_name\": \"Softmax\", \"config\": {\"name\": "
         "\"softmax_1\", \"axis\": ",
-        ", {\"class_name\": \"Softmax\", \"config\": {\"name\": \"softmax_2\"}}"};
+        ", {\"class_name\": \"Softmax\", \"config\": {\"name\": \"softmax_2\"}}",
+        "{\"module\": \"keras.src.applications.convnext\", \"registered_name\": null, \"class_name\": \"LayerScale\", "
+        "\"config\": {\"name\": \"layer_scale\", \"init_values\": 0.5, \"projection_dim\": 2}}"};
     cnnbn_model *m = NULL, *again = NULL;
     char *json = NULL;
     check_ok(cnnbn_model_from_text(yaml, sizeof yaml - 1, "test", NULL, &m));

@@ -335,6 +335,7 @@ static void layers_of_layers(void **state)
         "noise 0 0.5=1; drop shared 1 0.25 (1, 1, 4)=2; affine 2 n1 -1 0=3; add 2: 1 3=4; multiply 1 2=5; multiply 5 "
         "4=6; "
         "add 2: 4 6=7; affine 7 n1 0.5 0=8; maximum 6 8=9; affine 9 n1 0.5 -1=10; ");
+    lowers_to("- LayerScale: {init_values: 0.5, projection_dim: 4}", "conv 0 1x1/1,1*1,1 +0,0 ->7x10 K4 g4 w0 b-1=1; ");
     lowers_to("- GlobalAveragePooling2D: {keepdims: true, name: c}\n"
               "- Conv2D: {from: input, filters: 1, kernel_size: 1, use_bias: false, name: p}\n"
               "- Add: {from: [c, input]}\n- Multiply: {from: [input, c]}\n- Subtract: {from: [input, p], name: s}\n"

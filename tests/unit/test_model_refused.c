@@ -172,6 +172,9 @@ static void shapes(void **state)
                    "1 in one of them");
     layers_refused("- Flatten: {name: f}\n- Add: {from: [f, input]}", "inputs (256) and (8, 8, 4) do not meet");
     layers_refused("- ReLU: {name: p}\n- Subtract: {from: [p, input, p]}", "has 3 inputs, expected 2");
+    layers_refused("- LayerScale: {name: s, init_values: 1, projection_dim: 3}",
+                   "layer s (LayerScale): argument projection_dim = 3: input (8, 8, 4) has 4 channels");
+    layers_refused("- LayerScale: {projection_dim: 4}", "argument init_values is missing");
     layers_refused("- Add", "layer add (Add): has 1 inputs, expected at least 2");
     layers_refused("- Flatten: {from: [input, input]}", "has 2 inputs, expected 1");
     layers_refused("- Flatten\n- Dense: {units: 16777216}", "weight kernel is too large");

@@ -224,7 +224,8 @@ CASES["normalization_inverted"] = lambda: image(L.Normalization(mean=0.5, varian
 CASES["normalization_weights"] = lambda: chain(IMAGE, L.Normalization(), L.Conv2D(3, 2, padding="same"))
 CASES["normalization_one"] = lambda: chain(IMAGE, L.Normalization(axis=None), L.Conv2D(3, 2, padding="same"))
 CASES["normalization_each"] = lambda: chain(IMAGE, L.Normalization(axis=(1, 2, 3)), L.Conv2D(3, 2, padding="same"))
-for name in ("selu", "gelu", "silu", "hard_sigmoid", "hard_swish", "softplus", "tanh", "relu6", "leaky_relu", "elu"):
+ACTIVATIONS = "selu gelu silu hard_sigmoid hard_swish softplus tanh relu6 leaky_relu elu linear relu sigmoid softmax".split()
+for name in ACTIVATIONS:
     CASES["activation_" + name] = lambda name=name: image(L.Activation(name))
 
 

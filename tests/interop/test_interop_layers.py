@@ -42,6 +42,9 @@ BASIC = {
     "add": lambda: merge(L.Add(), 3),
     "concatenate": lambda: merge(L.Concatenate(), 3),
     "dropout": lambda: image(L.Dropout(0.5), L.SpatialDropout2D(0.3), L.GaussianNoise(0.2)),
+    "random_flip": lambda: image(L.RandomFlip(), L.RandomFlip("vertical")),
+    # Of the whole image: where it is larger, Keras 3.15 predicts from all of it, others from a window that is made larger.
+    "random_crop": lambda: image(L.RandomCrop(5, 4)),
     "dropout_noise_shape": lambda: image(L.Dropout(0.5, noise_shape=(None, 1, 1, 1)), L.Dropout(0.3, noise_shape=(None, None, 1, 3))),
 }
 CASES = golden.CASES | BASIC

@@ -38,9 +38,12 @@ typedef float vec_unaligned __attribute__((vector_size(VEC_LEN * 4), aligned(4),
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 
-/* Unrolls the loop that follows; its trip count must be a constant once inlined. */
+/* Unrolls the loop that follows; its trip count must be a constant once inlined. Not with a sanitizer: the checks of bodies of
+ * thousands of lines would take minutes to compile. */
 #define VEC_PRAGMA(text) _Pragma(#text)
-#if defined(__clang__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VEC_UNROLL
+#elif defined(__clang__)
 #define VEC_UNROLL VEC_PRAGMA(clang loop unroll(full))
 #else
 #define VEC_UNROLL VEC_PRAGMA(GCC unroll 36)

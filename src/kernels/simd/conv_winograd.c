@@ -2,8 +2,8 @@
 #include "conv_winograd.h"
 
 enum {
-    JOIN_TILES = 48,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
-    JOIN_TILES_LARGE = 12,   /* of kinds of more places: they, and a position's rows, are to stay close */
+    JOIN_TILES = 12,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
+    JOIN_TILES_FAR = 24,     /* of F(4x4, 3x3) with sums beyond L2, which cost more to pass through */
     JOIN_FLOATS = 2621440,   /* of such a block */
     LARGE_WEIGHTS = 4194304, /* floats of U that come from memory: more tiles a block, or U is read too often */
     LARGE_SUMS = 524288,     /* floats of a slice's sums that are no longer in L2 */
@@ -96,7 +96,7 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     const int fewer = w->kind == WINO_4 ? 1 : 2;
     if (all < 1) all = 1;
     w->fwd_block = clamp((is_far(w) ? TILES_LARGE : TILES_MIN) / fewer, 1, all);
-    w->join = slice <= (w->kind == WINO_4 ? JOIN_TILES : JOIN_TILES_LARGE) && slice * tile <= JOIN_FLOATS;
+    w->join = slice <= (w->kind == WINO_4 && far_sums(w) ? JOIN_TILES_FAR : JOIN_TILES) && slice * tile <= JOIN_FLOATS;
     if (w->join)
         w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
     else

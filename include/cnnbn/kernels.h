@@ -54,7 +54,7 @@ typedef enum cnnbn_conv_algo {
     CNNBN_CONV_REF,
     CNNBN_CONV_BLAS, /* im2col by tiles and sgemm */
     CNNBN_CONV_DIRECT,
-    CNNBN_CONV_WINOGRAD /* F(4x4, 3x3): Lavin, Gray: Fast algorithms for convolutional neural networks, 2015 */
+    CNNBN_CONV_WINOGRAD /* Lavin, Gray: Fast algorithms for convolutional neural networks, 2015 (docs/numerics.md) */
 } cnnbn_conv_algo;
 
 /* Whether conv_bwd can do the backward pass of a batch norm behind the convolution; without dx: where dw alone is wanted. */

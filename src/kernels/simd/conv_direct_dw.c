@@ -132,15 +132,14 @@ void direct_bwd_weights(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
                                                 q0, core_min(core.block_w, core.cols - q0)};
                     const float *dy = args->dy + (((ptrdiff_t)n0 * g->P + p0) * g->Q + q0) * g->K;
                     const int add = n0 > run->bounds[s] || p0 > 0 || q0 > 0;
-                    if (few) {
-                        const float *a = core_load(&core, &block, args->x, &args->in, scratch);
-                        direct_few_block(g, &core, &block, args, a, dw, add, args->db ? sums : NULL);
-                        continue;
-                    }
-                    if (args->db) /* contiguous: rows of one sample, or whole samples */
+                    if (args->db && !few) /* contiguous: rows of one sample, or whole samples */
                         EW(column_sums)((size_t)block.n * (size_t)block.h * (size_t)block.w, g->K, dy, sums);
                     if (!dw) continue;
                     const float *a = core_load(&core, &block, args->x, &args->in, scratch);
+                    if (few) { /* makes the sums too */
+                        direct_few_block(g, &core, &block, args, a, dw, add, args->db ? sums : NULL);
+                        continue;
+                    }
                     if (core.depthwise) {
                         depthwise_block(g, &core, &block, a, dy, dw, add);
                         continue;

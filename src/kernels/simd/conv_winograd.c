@@ -442,12 +442,8 @@ void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prolo
     };
     if (!act_is_apart(in->act))
         loads[w->kind][in->mean != NULL][act_is_relu(in->act)](&at, in, g->C, v, plane);
-    else if (w->kind == WINO_4)
-        load_apart(WINO_4, &at, in, g->C, v, plane);
-    else if (w->kind == WINO_6)
-        load_apart(WINO_6, &at, in, g->C, v, plane);
     else
-        load_apart(WINO_4_STRIDE_2, &at, in, g->C, v, plane);
+        WINO_BY_KIND(w->kind, load_apart, &at, in, g->C, v, plane);
 }
 
 /* ---------------------------------------------------------------- products */

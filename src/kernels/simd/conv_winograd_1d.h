@@ -9,7 +9,13 @@
 typedef enum cnnbn__wino_kind { WINO_4, WINO_4_STRIDE_2, WINO_6, WINO_KINDS } cnnbn__wino_kind;
 
 /* The most of any kind. */
-enum { WINO_OUTPUTS_MAX = 6, WINO_AXIS_MAX = 8, WINO_SPAN_MAX = 9, WINO_POSITIONS_MAX = WINO_AXIS_MAX * WINO_AXIS_MAX };
+enum { WINO_OUTPUTS_MAX = 6, WINO_AXIS_MAX = 8, WINO_SPAN_MAX = 9 };
+
+/* function(kind, ...), in which the kind is a constant. */
+#define WINO_BY_KIND(kind, function, ...)               \
+    ((kind) == WINO_4   ? function(WINO_4, __VA_ARGS__) \
+     : (kind) == WINO_6 ? function(WINO_6, __VA_ARGS__) \
+                        : function(WINO_4_STRIDE_2, __VA_ARGS__))
 
 /* Outputs of a tile along an axis. */
 VEC_INLINE int wino_outputs(const int kind)

@@ -217,12 +217,7 @@ static void overlap_tile(const backward *b, cnnbn__wino_at at, const float *z)
     }
     for (; c < g->C; c += VEC_LEN) {
         const ptrdiff_t lanes = vec_lanes(g->C, c);
-        if (w->kind == WINO_4)
-            overlap_vec(WINO_4, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
-        else if (w->kind == WINO_6)
-            overlap_vec(WINO_6, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
-        else
-            overlap_vec(WINO_4_STRIDE_2, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
+        WINO_BY_KIND(w->kind, overlap_vec, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
     }
 }
 
@@ -347,12 +342,7 @@ VEC_INLINE void back_by(const int kind, ptrdiff_t rows, ptrdiff_t cols, const fl
 static void back(const cnnbn__wino *w, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u, ptrdiff_t plane,
                  float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
 {
-    if (w->kind == WINO_4)
-        back_by(WINO_4, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
-    else if (w->kind == WINO_6)
-        back_by(WINO_6, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
-    else
-        back_by(WINO_4_STRIDE_2, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+    WINO_BY_KIND(w->kind, back_by, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
 }
 
 static void write_slice(const backward *b, float *dw)

@@ -27,6 +27,8 @@ typedef struct cnnbn__init_word {
     double a, b; /* defaults */
 } cnnbn__init_word;
 const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind);
+/* Whether its class has other names in other versions of Keras, which all take the word for the class as well. */
+int cnnbn__initializer_by_word(cnnbn_init_kind kind);
 /* By cnnbn_init_fan and cnnbn_init_spread, NULL-ended. */
 extern const char *const cnnbn__fan_words[], *const cnnbn__spread_words[];
 

@@ -173,6 +173,11 @@ const cnnbn__init_word *cnnbn__initializer_word(cnnbn_init_kind kind)
     return &init_words[kind];
 }
 
+int cnnbn__initializer_by_word(cnnbn_init_kind kind)
+{
+    return kind == CNNBN_INIT_ORTHOGONAL || kind == CNNBN_INIT_IDENTITY;
+}
+
 /* Keras has OrthogonalInitializer and IdentityInitializer too: the classes' names in some of its versions. */
 static int init_find(const char *name)
 {
@@ -182,7 +187,7 @@ static int init_find(const char *name)
     for (int k = 0; k < CNNBN_INIT_COUNT; k++) {
         const cnnbn__init_word *word = &init_words[k];
         if (strcmp(name, word->name) == 0 || strcmp(name, word->class_name) == 0) return k;
-        if ((k == CNNBN_INIT_ORTHOGONAL || k == CNNBN_INIT_IDENTITY) && strlen(word->class_name) == shorter &&
+        if (cnnbn__initializer_by_word(k) && strlen(word->class_name) == shorter &&
             strncmp(name, word->class_name, shorter) == 0)
             return k;
     }

@@ -24,8 +24,7 @@ static void word(cnnbn__text *text, const char *value, int keras)
 static void write_init(cnnbn__text *text, const cnnbn_init *init, int keras)
 {
     const cnnbn__init_word *w = cnnbn__initializer_word(init->kind);
-    /* Their classes have other names in other versions of Keras, which all take the word for the class as well. */
-    int by_word = init->kind == CNNBN_INIT_ORTHOGONAL || init->kind == CNNBN_INIT_IDENTITY, first = 1;
+    int by_word = cnnbn__initializer_by_word(init->kind), first = 1;
     if (!w->arg_a || (by_word && !(init->a < w->a) && !(init->a > w->a))) {
         word(text, w->name, keras);
         return;

@@ -43,7 +43,7 @@ typedef struct cnnbn__wino {
 } cnnbn__wino;
 
 #define wino_of CNNBN__ISA(cnnbn__wino_of)
-#define wino_load_tile CNNBN__ISA(cnnbn__wino_load_tile)
+#define wino_load_tiles CNNBN__ISA(cnnbn__wino_load_tiles)
 #define wino_products CNNBN__ISA(cnnbn__wino_products)
 
 void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w);
@@ -65,9 +65,9 @@ VEC_INLINE cnnbn__wino_places wino_places(const cnnbn__wino *w, int q)
     return (cnnbn__wino_places){i * w->span + j, i == end ? last : 1, j == end ? last : 1};
 }
 
-/* B^T d B of the tile (i, j) of a sample, all channels; v: the tile's row in V, places `plane` apart. */
-void wino_load_tile(const cnnbn__wino *w, const float *sample, const cnnbn_prologue *in, int i, int j, float *v,
-                    ptrdiff_t plane);
+/* B^T d B of the tiles [tile, tile + n) of the input, all channels; v: the first one's row in V, places `plane` apart. */
+void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, ptrdiff_t tile, ptrdiff_t n,
+                     float *v, ptrdiff_t plane);
 
 /* Rows of an [N][height][width][channels] array that the tiles [tile, tile + n) touch, which start `step` rows apart from
  * the one `off` above the first on, and have m_rows rows each. */

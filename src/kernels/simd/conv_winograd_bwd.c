@@ -33,11 +33,12 @@ VEC_INLINE void dy_vec(const int kind, const behind_kind by, const behind_norm *
     VEC_UNROLL
     for (int j = 0; j < outputs; j++) {
         vec y[WINO_OUTPUTS_MAX], b[WINO_SPAN_MAX];
+        const float *g = dz + j * pixel, *here = x + j * pixel;
+        VEC_OPAQUE(g);
+        VEC_OPAQUE(here);
         VEC_UNROLL
-        for (int i = 0; i < outputs; i++) {
-            const ptrdiff_t at = i * row + j * pixel;
-            y[i] = behind_gradient(by, n, vec_load(dz + at), by.norm ? vec_load(x + at) : vec_zero());
-        }
+        for (int i = 0; i < outputs; i++)
+            y[i] = behind_gradient(by, n, vec_load(g + i * row), by.norm ? vec_load(here + i * row) : vec_zero());
         wino_a(kind, y, b);
         VEC_UNROLL
         for (int i = 0; i < span; i++) t[i][j] = b[i];
@@ -47,8 +48,10 @@ VEC_INLINE void dy_vec(const int kind, const behind_kind by, const behind_norm *
         vec b[WINO_SPAN_MAX];
         wino_a(kind, t[i], b);
         if (i == 1) vec_store(sum, vec_load(sum) + b[1]);
+        float *to = m + i * (span * plane);
+        VEC_OPAQUE(to);
         VEC_UNROLL
-        for (int j = 0; j < span; j++) vec_store(m + (i * span + j) * plane, b[j]);
+        for (int j = 0; j < span; j++) vec_store(to + j * plane, b[j]);
     }
 }
 
@@ -133,13 +136,7 @@ static void bias_push(backward *b, int s)
 static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t in_slice, ptrdiff_t at_row)
 {
     const cnnbn__wino *w = b->w;
-    ptrdiff_t sample = (ptrdiff_t)w->g->H * w->g->W * w->g->C;
-    if (b->args->dw)
-        for (ptrdiff_t t = 0; t < n; t++) {
-            cnnbn__wino_at at = wino_at(w, tile + t);
-            wino_load_tile(w, b->args->x + at.sample * sample, &b->args->in, at.i, at.j, b->v + (at_row + t) * w->ld_c,
-                           b->plane_v);
-        }
+    if (b->args->dw) wino_load_tiles(w, b->args->x, &b->args->in, tile, n, b->v + at_row * w->ld_c, b->plane_v);
     for (ptrdiff_t t = 0; t < n; t++) {
         b->dy_tile(b, wino_at(w, tile + t), b->m + (at_row + t) * w->ld_k);
         if ((in_slice + t) % BIAS_TILES == BIAS_TILES - 1) bias_flush(b);
@@ -148,77 +145,109 @@ static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t 
 
 /* ---------------------------------------------------------------- data */
 
-/* B z B^T of one vector of channels added to the pixels of dx it covers, as many as there are places. The first rows, where
- * there is a tile above, and the first columns, where there is one on the left, hold what those have put there, the others
- * nothing yet; whole: all pixels exist. */
-VEC_INLINE void overlap_vec(const int kind, const int whole, const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane,
-                            int h0, int w0, int above, int left, ptrdiff_t lanes, float *dx)
+/* Where a tile of dx lies: its pixels in the image are rows [top, bottom) and columns [left, right) of it; whether its first rows hold
+ * what the tile above has put there, its first columns what the one beside has. */
+typedef struct target {
+    float *corner; /* of the tile, which may lie outside */
+    ptrdiff_t row, pixel;
+    int top, bottom, left, right;
+    int above, beside;
+} target;
+
+/* B z B^T of one vector of channels added to the pixels of dx that it covers, as many as there are places; what no other tile has
+ * written holds nothing yet. full: VEC_LEN channels. */
+VEC_INLINE void overlap_vec(const int kind, const int full, const target *at, const float *z, ptrdiff_t plane,
+                            ptrdiff_t lanes, float *dx)
 {
     const int span = wino_span(kind), shared = span - wino_outputs(kind) * wino_stride(kind);
     vec t[WINO_SPAN_MAX][WINO_SPAN_MAX];
     VEC_UNROLL
     for (int i = 0; i < span; i++) {
         vec a[WINO_SPAN_MAX];
+        const float *from = z + i * (span * plane);
+        VEC_OPAQUE(from);
         VEC_UNROLL
-        for (int j = 0; j < span; j++) a[j] = vec_load(z + (i * span + j) * plane);
+        for (int j = 0; j < span; j++) a[j] = vec_load(from + j * plane);
         wino_b(kind, a, t[i]);
     }
     VEC_UNROLL
     for (int j = 0; j < span; j++) {
+        if (j < at->left || j >= at->right) continue;
         vec a[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
         VEC_UNROLL
         for (int i = 0; i < span; i++) a[i] = t[i][j];
         wino_b(kind, a, b);
+        float *column = dx + j * at->pixel;
+        VEC_OPAQUE(column);
         VEC_UNROLL
         for (int i = 0; i < span; i++) {
-            float *to = dx + ((ptrdiff_t)i * g->W + j) * g->C;
-            const int old = (above && i < shared) || (left && j < shared);
-            if (whole) {
+            if (i < at->top || i >= at->bottom) continue;
+            float *to = column + i * at->row;
+            const int old = (at->above && i < shared) || (at->beside && j < shared);
+            if (full)
                 vec_store(to, old ? b[i] + vec_load(to) : b[i]);
-            } else if (h0 + i >= 0 && h0 + i < g->H && w0 + j >= 0 && w0 + j < g->W) {
+            else
                 vec_store_part(to, old ? b[i] + vec_load_part(to, lanes) : b[i], lanes);
-            }
         }
     }
 }
 
-/* Constant `above` and `left` for the tiles inside of the image. */
-typedef void overlap_fn(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, ptrdiff_t n, float *dx);
-#define OVERLAP(kind, above, left)                                                                           \
-    static void overlap_##kind##_##above##_##left(const cnnbn_conv_geom *g, const float *z, ptrdiff_t plane, \
-                                                  ptrdiff_t n, float *dx)                                    \
-    {                                                                                                        \
-        for (ptrdiff_t c = 0; c < n; c += VEC_LEN)                                                           \
-            overlap_vec(kind, 1, g, z + c, plane, 0, 0, above, left, VEC_LEN, dx + c);                       \
-    }
-#define OVERLAPS(kind) OVERLAP(kind, 0, 0) OVERLAP(kind, 0, 1) OVERLAP(kind, 1, 0) OVERLAP(kind, 1, 1)
-#define OVERLAPS_ENTRY(kind)                           \
-    {                                                  \
-        {overlap_##kind##_0_0, overlap_##kind##_0_1},  \
-        {                                              \
-            overlap_##kind##_1_0, overlap_##kind##_1_1 \
-        }                                              \
-    }
-OVERLAPS(0)
-OVERLAPS(1)
-OVERLAPS(2)
-static overlap_fn *const overlaps[WINO_KINDS][2][2] = {OVERLAPS_ENTRY(0), OVERLAPS_ENTRY(1), OVERLAPS_ENTRY(2)};
+/* All channels that fill vectors of a tile whose rows are so; how many these are. The place is a copy, of which the compiler sees
+ * what is constant. */
+VEC_INLINE ptrdiff_t overlap_full(const int kind, target at, const int above, const int top, const int bottom,
+                                  ptrdiff_t C, const float *z, ptrdiff_t plane)
+{
+    const ptrdiff_t n = C / VEC_LEN * VEC_LEN;
+    at.above = above;
+    at.top = top;
+    at.bottom = bottom;
+    for (ptrdiff_t c = 0; c < n; c += VEC_LEN) overlap_vec(kind, 1, &at, z + c, plane, VEC_LEN, at.corner + c);
+    return n;
+}
 
-static void overlap_tile(const backward *b, cnnbn__wino_at at, const float *z)
+/* With constants for the tiles inside of the image, and for the rows of others where they are all there, or all but the first or the
+ * last. */
+VEC_INLINE void overlap_by(const int kind, const target *at, ptrdiff_t C, const float *z, ptrdiff_t plane)
+{
+    const int span = wino_span(kind), above = at->above, top = at->top, bottom = at->bottom;
+    ptrdiff_t c = 0;
+    if (above && top == 0 && bottom == span && at->beside && at->left == 0 && at->right == span) {
+        const target inside = {at->corner, at->row, at->pixel, 0, span, 0, span, 1, 1};
+        c = overlap_full(kind, inside, 1, 0, span, C, z, plane);
+    } else if (above && top == 0 && bottom == span) {
+        c = overlap_full(kind, *at, 1, 0, span, C, z, plane);
+    } else if (above && top == 0 && bottom == span - 1) {
+        c = overlap_full(kind, *at, 1, 0, span - 1, C, z, plane);
+    } else if (!above && top == 0 && bottom == span) {
+        c = overlap_full(kind, *at, 0, 0, span, C, z, plane);
+    } else if (!above && top == 1 && bottom == span) {
+        c = overlap_full(kind, *at, 0, 1, span, C, z, plane);
+    }
+    for (; c < C; c += VEC_LEN) overlap_vec(kind, 0, at, z + c, plane, vec_lanes(C, c), at->corner + c);
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static void overlap_tile(const backward *b, cnnbn__wino_at tile, const float *z)
 {
     const cnnbn__wino *w = b->w;
     const cnnbn_conv_geom *g = w->g;
-    const int h0 = at.i * w->step - g->pad_top, w0 = at.j * w->step - g->pad_left;
-    float *dx = b->args->dx + ((at.sample * g->H + h0) * g->W + w0) * g->C;
-    ptrdiff_t c = 0;
-    if (h0 >= 0 && w0 >= 0 && h0 + w->span <= g->H && w0 + w->span <= g->W) {
-        c = g->C / VEC_LEN * VEC_LEN;
-        overlaps[w->kind][at.i > 0][at.j > 0](g, z, b->plane_v, c, dx);
-    }
-    for (; c < g->C; c += VEC_LEN) {
-        const ptrdiff_t lanes = vec_lanes(g->C, c);
-        WINO_BY_KIND(w->kind, overlap_vec, 0, g, z + c, b->plane_v, h0, w0, at.i > 0, at.j > 0, lanes, dx + c);
-    }
+    const int h0 = tile.i * w->step - g->pad_top, w0 = tile.j * w->step - g->pad_left;
+    const target at = {
+        .corner = b->args->dx + ((tile.sample * g->H + h0) * g->W + w0) * g->C,
+        .row = (ptrdiff_t)g->W * g->C,
+        .pixel = g->C,
+        .top = h0 < 0 ? -h0 : 0,
+        .bottom = least(g->H - h0, w->span),
+        .left = w0 < 0 ? -w0 : 0,
+        .right = least(g->W - w0, w->span),
+        .above = tile.i > 0,
+        .beside = tile.j > 0,
+    };
+    WINO_BY_KIND(w->kind, overlap_by, &at, g->C, z, b->plane_v);
 }
 
 /* Pixels of a sample's dx that no tile covers. */
@@ -277,8 +306,10 @@ VEC_INLINE void back_vec(const int kind, const float *u, ptrdiff_t plane, float 
     VEC_UNROLL
     for (int j = 0; j < axis; j++) {
         vec a[WINO_AXIS_MAX], b[3];
+        const float *from = u + j * plane;
+        VEC_OPAQUE(from);
         VEC_UNROLL
-        for (int i = 0; i < axis; i++) a[i] = vec_load(u + (i * axis + j) * plane);
+        for (int i = 0; i < axis; i++) a[i] = vec_load(from + i * (axis * plane));
         wino_gt(kind, a, b);
         VEC_UNROLL
         for (int i = 0; i < 3; i++) t[i][j] = b[i];

@@ -65,13 +65,15 @@ VEC_INLINE void output_vec(const int kind, const output *o, const int whole, con
 {
     const cnnbn_conv_geom *g = o->w->g;
     const int span = wino_span(kind), outputs = wino_outputs(kind);
-    ptrdiff_t lanes = whole ? VEC_LEN : vec_lanes(g->K, k), row = (ptrdiff_t)g->Q * g->K;
+    ptrdiff_t lanes = whole ? VEC_LEN : vec_lanes(g->K, k), row = (ptrdiff_t)g->Q * g->K, pixel = g->K;
     vec t[WINO_OUTPUTS_MAX][WINO_SPAN_MAX];
     VEC_UNROLL
     for (int j = 0; j < span; j++) {
         vec a[WINO_SPAN_MAX], b[WINO_OUTPUTS_MAX];
+        const float *from = m + j * plane + k;
+        VEC_OPAQUE(from);
         VEC_UNROLL
-        for (int i = 0; i < span; i++) a[i] = vec_load(m + (i * span + j) * plane + k);
+        for (int i = 0; i < span; i++) a[i] = vec_load(from + i * (span * plane));
         if (j == 1) a[1] = a[1] + vec_load(o->bias + k);
         wino_at_m(kind, a, b);
         VEC_UNROLL
@@ -89,6 +91,8 @@ VEC_INLINE void output_vec(const int kind, const output *o, const int whole, con
         if (!whole && i >= rows) break;
         vec b[WINO_OUTPUTS_MAX];
         wino_at_m(kind, t[i], b);
+        float *to = y + i * row + k;
+        VEC_OPAQUE(to);
         VEC_UNROLL
         for (int j = 0; j < outputs; j++) {
             if (!whole && j >= cols) break;
@@ -109,9 +113,9 @@ VEC_INLINE void output_vec(const int kind, const output *o, const int whole, con
                 sum2 = vec_fma(d, d, sum2);
             }
             if (whole)
-                vec_store(y + i * row + j * g->K + k, z);
+                vec_store(to + j * pixel, z);
             else
-                vec_store_part(y + i * row + j * g->K + k, z, lanes);
+                vec_store_part(to + j * pixel, z, lanes);
         }
     }
     if (stat) {
@@ -169,14 +173,11 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
                 act_is_relu(args->act),
                 act_is_apart(args->act)};
     int N = args->run->n_slices ? args->run->bounds[args->run->n_slices] : 0;
-    ptrdiff_t all = (ptrdiff_t)N * w.tiles, sample = (ptrdiff_t)g->H * g->W * g->C;
+    ptrdiff_t all = (ptrdiff_t)N * w.tiles;
     if (args->stat) stat_clear(&o);
     for (ptrdiff_t b = 0; b < all; b += w.fwd_block) {
         ptrdiff_t n = all - b < w.fwd_block ? all - b : w.fwd_block;
-        for (ptrdiff_t t = 0; t < n; t++) {
-            cnnbn__wino_at at = wino_at(&w, b + t);
-            wino_load_tile(&w, args->x + at.sample * sample, &args->in, at.i, at.j, v + t * w.ld_c, plane_v);
-        }
+        wino_load_tiles(&w, args->x, &args->in, b, n, v, plane_v);
         const cnnbn__wino_product product = {n,         g->C, w.cols_k, v,      w.ld_c, plane_v, args->prepared,
                                              w.plane_u, m,    w.ld_k,   plane_m};
         cnnbn__fetch fetch = {0};

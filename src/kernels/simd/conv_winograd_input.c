@@ -1,0 +1,183 @@
+/* Winograd, the transform of the input, B^T d B, and on the way what a prologue does to it. A row of tiles goes through a strip: B^T
+ * down each of its columns of pixels, which tiles beside each other share where they overlap, then along the rows of each tile. */
+#include "conv_winograd.h"
+
+/* Columns of a strip, which stays in L1. */
+enum { STRIP_COLUMNS = 40 };
+typedef float strip[STRIP_COLUMNS][WINO_SPAN_MAX][VEC_LEN];
+
+/* Pixels under n tiles beside each other. */
+typedef struct pixels {
+    const float *corner; /* of the first tile: may lie outside of the image */
+    ptrdiff_t row, pixel;
+    int n, columns;
+    int top, bottom, left, right; /* rows [top, bottom) and columns [left, right) lie in the image */
+} pixels;
+
+/* What a prologue does to one vector of channels as it is loaded. */
+typedef struct change {
+    vec mean, scale, beta;
+} change;
+
+VEC_INLINE change change_of(const int affine, const cnnbn_prologue *in, ptrdiff_t c, ptrdiff_t lanes)
+{
+    change by = {vec_zero(), vec_zero(), vec_zero()};
+    if (affine) {
+        by.mean = vec_load_part(in->mean + c, lanes);
+        by.scale = vec_load_part(in->scale + c, lanes);
+        by.beta = vec_load_part(in->beta + c, lanes);
+    }
+    return by;
+}
+
+VEC_INLINE vec changed(const int affine, const int relu, const change *by, vec x)
+{
+    if (affine) x = vec_fma(x - by->mean, by->scale, by->beta);
+    return relu ? vec_relu(x) : x;
+}
+
+/* Activations that are no single instruction. */
+VEC_INLINE vec activated(cnnbn_activation act, vec x, ptrdiff_t lanes)
+{
+    _Alignas(64) float one[VEC_LEN];
+    vec_store(one, x);
+    EW(act_fwd)((size_t)lanes, act, one, one);
+    return vec_load(one);
+}
+
+/* B^T of one column of pixels, from p down; zero outside of rows [top, bottom). full: vectors of VEC_LEN channels, and no activation that
+ * is apart. */
+VEC_INLINE void column(const int kind, const int affine, const int relu, const int full, const int top,
+                       const int bottom, ptrdiff_t row, const change *by, cnnbn_activation act, const float *p,
+                       ptrdiff_t lanes, float to[][VEC_LEN])
+{
+    const int span = wino_span(kind);
+    vec d[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
+    VEC_UNROLL
+    for (int i = 0; i < span; i++) {
+        if (i < top || i >= bottom) {
+            d[i] = vec_zero();
+        } else if (full) {
+            d[i] = changed(affine, relu, by, vec_load(p + i * row));
+        } else {
+            d[i] = changed(affine, relu, by, vec_load_part(p + i * row, lanes));
+            if (act_is_apart(act)) d[i] = activated(act, d[i], lanes);
+        }
+    }
+    wino_bt(kind, d, b);
+    VEC_UNROLL
+    for (int i = 0; i < span; i++) vec_store(to[i], b[i]);
+}
+
+VEC_INLINE void columns(const int kind, const int affine, const int relu, const int full, const int top,
+                        const int bottom, const pixels *at, const cnnbn_prologue *in, ptrdiff_t c, ptrdiff_t lanes,
+                        strip s)
+{
+    const change by = change_of(affine, in, c, lanes);
+    const ptrdiff_t row = at->row, pixel = at->pixel;
+    const float *p = at->corner + at->left * pixel + c;
+    for (int j = 0; j < at->left; j++)
+        for (int i = 0; i < wino_span(kind); i++) vec_store(s[j][i], vec_zero());
+    for (int j = at->left; j < at->right; j++, p += pixel)
+        column(kind, affine, relu, full, top, bottom, row, &by, in->act, p, lanes, s[j]);
+    for (int j = at->right; j < at->columns; j++)
+        for (int i = 0; i < wino_span(kind); i++) vec_store(s[j][i], vec_zero());
+}
+
+/* Along the rows of the tile whose first column is s[0]. */
+VEC_INLINE void rows(const int kind, strip s, float *v, ptrdiff_t plane)
+{
+    const int span = wino_span(kind);
+    VEC_UNROLL
+    for (int i = 0; i < span; i++) {
+        vec d[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
+        VEC_UNROLL
+        for (int j = 0; j < span; j++) d[j] = vec_load(s[j][i]);
+        wino_bt(kind, d, b);
+        float *to = v + i * (span * plane);
+        VEC_OPAQUE(to);
+        VEC_UNROLL
+        for (int j = 0; j < span; j++) vec_store(to + j * plane, b[j]);
+    }
+}
+
+/* The rows that lie in the image are constants where it is all of them, or all but the first or the last. */
+VEC_INLINE void load_by(const int kind, const int affine, const int relu, const pixels *at, const cnnbn_prologue *in,
+                        ptrdiff_t C, float *v, ptrdiff_t ld, ptrdiff_t plane)
+{
+    const int span = wino_span(kind), step = wino_outputs(kind) * wino_stride(kind);
+    const int top = at->top, bottom = at->bottom;
+    _Alignas(64) strip s;
+    for (ptrdiff_t c = 0; c < C; c += VEC_LEN) {
+        const ptrdiff_t lanes = vec_lanes(C, c);
+        const int full = lanes == VEC_LEN && !act_is_apart(in->act);
+        if (full && top == 0 && bottom == span)
+            columns(kind, affine, relu, 1, 0, span, at, in, c, lanes, s);
+        else if (full && top == 1 && bottom == span)
+            columns(kind, affine, relu, 1, 1, span, at, in, c, lanes, s);
+        else if (full && top == 0 && bottom == span - 1)
+            columns(kind, affine, relu, 1, 0, span - 1, at, in, c, lanes, s);
+        else
+            columns(kind, affine, relu, 0, top, bottom, at, in, c, lanes, s);
+        for (int t = 0; t < at->n; t++) rows(kind, s + t * step, v + t * ld + c, plane);
+    }
+}
+
+/* One function for each kind of tile and of prologue, so that none is asked about pixel by pixel. */
+typedef void load_fn(const pixels *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, ptrdiff_t ld, ptrdiff_t plane);
+#define LOAD(kind, affine, relu)                                                                                   \
+    static void load_##kind##_##affine##_##relu(const pixels *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, \
+                                                ptrdiff_t ld, ptrdiff_t plane)                                     \
+    {                                                                                                              \
+        load_by(kind, affine, relu, at, in, C, v, ld, plane);                                                      \
+    }
+#define LOADS(kind) LOAD(kind, 0, 0) LOAD(kind, 0, 1) LOAD(kind, 1, 0) LOAD(kind, 1, 1)
+#define LOADS_ENTRY(kind)                        \
+    {                                            \
+        {load_##kind##_0_0, load_##kind##_0_1},  \
+        {                                        \
+            load_##kind##_1_0, load_##kind##_1_1 \
+        }                                        \
+    }
+LOADS(0)
+LOADS(1)
+LOADS(2)
+static load_fn *const loads[WINO_KINDS][2][2] = {LOADS_ENTRY(0), LOADS_ENTRY(1), LOADS_ENTRY(2)};
+
+static int at_most(int x, int most)
+{
+    return x < most ? x : most;
+}
+
+static int between(int x, int least, int most)
+{
+    return x < least ? least : at_most(x, most);
+}
+
+void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, ptrdiff_t tile, ptrdiff_t n,
+                     float *v, ptrdiff_t plane)
+{
+    const cnnbn_conv_geom *g = w->g;
+    const int shared = w->span - w->step, most = (STRIP_COLUMNS - shared) / w->step;
+    load_fn *const load = loads[w->kind][in->mean != NULL][act_is_relu(in->act)];
+    while (n > 0) {
+        const cnnbn__wino_at first = wino_at(w, tile);
+        const int h0 = first.i * w->step - g->pad_top, w0 = first.j * w->step - g->pad_left;
+        const int run = at_most(at_most(w->tiles_w - first.j, most), (int)n), n_columns = run * w->step + shared;
+        const pixels at = {
+            .corner = x + ((first.sample * g->H + h0) * g->W + w0) * g->C,
+            .row = (ptrdiff_t)g->W * g->C,
+            .pixel = g->C,
+            .n = run,
+            .columns = n_columns,
+            .top = between(-h0, 0, w->span),
+            .bottom = between(g->H - h0, 0, w->span),
+            .left = between(-w0, 0, n_columns),
+            .right = between(g->W - w0, 0, n_columns),
+        };
+        load(&at, in, g->C, v, w->ld_c, plane);
+        v += run * w->ld_c;
+        tile += run;
+        n -= run;
+    }
+}

@@ -9,6 +9,8 @@
 
 /* conv_*: values, sums of batch norm, stacks, grouping. `algo` is the wish given to conv_plan. */
 void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed);
+/* Winograd with so many channels that sums and weights are beyond the caches: n_cases of each of its geometries. */
+void kernel_cases_conv_wide(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 /* NaN and Inf planted in one sample come out wherever ref has them, and in no other sample. */
 void kernel_cases_conv_nonfinite(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed);
 void kernel_cases_dense(const cnnbn_kernels *table, int n_cases, uint64_t seed);

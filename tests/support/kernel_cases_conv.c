@@ -94,15 +94,20 @@ static double geom_macs(const cnnbn_conv_geom *g)
     return (double)g->P * g->Q * g->K * g->R * g->S * (g->C / g->groups);
 }
 
-static void case_begin(conv_case *c, const cnnbn_kernels *table, cnnbn_conv_algo algo, uint64_t seed, int index)
+/* given: NULL for a random geometry. */
+static void case_begin(conv_case *c, const cnnbn_kernels *table, cnnbn_conv_algo algo, const cnnbn_conv_geom *given,
+                       uint64_t seed, int index)
 {
     memset(c, 0, sizeof *c);
     c->d = dice_new(seed, index);
     c->table = table;
     c->ref = kernel_cases_ref();
     cnnbn_conv_geom g;
-    do g = random_geom(&c->d);
-    while (geom_macs(&g) > macs_max);
+    if (given) g = *given;
+    while (!given) {
+        g = random_geom(&c->d);
+        if (geom_macs(&g) <= macs_max) break;
+    }
     int max_batch = (int)(macs_max / geom_macs(&g));
     case_run_random(&c->run, &c->d, max_batch > 20 ? 20 : max_batch < 3 ? 3 : max_batch);
 
@@ -331,7 +336,9 @@ static void check_sums_of_weights(conv_case *c)
 {
     const cnnbn_conv_geom *g = &c->plan.geom;
     const cnnbn_run *run = &c->run.run;
-    if (!c->plan.makes_bn_sums || g->pad_top || g->pad_left || g->P + 2 > g->H || g->Q + 2 > g->W) return;
+    const int padded =
+        g->pad_top || g->pad_left || (g->P - 1) * g->stride_h + 3 > g->H || (g->Q - 1) * g->stride_w + 3 > g->W;
+    if (!c->plan.makes_bn_sums || padded) return;
     const size_t C = (size_t)g->C, positions = (size_t)g->H * (size_t)g->W, stride = 2 * C, depth = (size_t)run->depth;
     const size_t n = (size_t)c->run.samples * positions;
     float *dx = arrays_floats(&c->mem, n * C, 0), *dw = arrays_floats(&c->mem, depth * c->weights, 0);
@@ -428,17 +435,44 @@ static void check_norm_behind(conv_case *c)
     case_nodes_f32(c->label, "db with a batch norm behind", run, c->K, db[1], db[0], c->K);
 }
 
+static void check_case(const cnnbn_kernels *table, cnnbn_conv_algo algo, const cnnbn_conv_geom *given, uint64_t seed,
+                       int index)
+{
+    conv_case c;
+    case_begin(&c, table, algo, given, seed, index);
+    check_forward(&c);
+    check_backward(&c);
+    check_sums_of_weights(&c);
+    check_norm_behind(&c);
+    arrays_end(&c.mem, c.label);
+}
+
 void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed)
 {
-    for (int i = 0; i < n_cases; i++) {
-        conv_case c;
-        case_begin(&c, table, algo, seed, i);
-        check_forward(&c);
-        check_backward(&c);
-        check_sums_of_weights(&c);
-        check_norm_behind(&c);
-        arrays_end(&c.mem, c.label);
-    }
+    for (int i = 0; i < n_cases; i++) check_case(table, algo, NULL, seed, i);
+}
+
+void kernel_cases_conv_wide(const cnnbn_kernels *table, int n_cases, uint64_t seed)
+{
+    static const struct {
+        int C, K, H, W, P, Q, stride, pad;
+    } wide[] = {
+        {130, 119, 6, 5, 6, 5, 1, 1}, {121, 125, 5, 11, 3, 9, 1, 0}, {97, 94, 8, 8, 6, 6, 1, 0},
+        {123, 131, 7, 6, 4, 3, 2, 1}, {190, 176, 9, 8, 9, 8, 1, 1},  {451, 441, 4, 3, 4, 3, 1, 1},
+    };
+    for (int k = 0; k < (int)(sizeof wide / sizeof *wide); k++)
+        for (int i = 0; i < n_cases; i++) {
+            cnnbn_conv_geom g = {.R = 3, .S = 3, .dil_h = 1, .dil_w = 1, .groups = 1};
+            g.C = wide[k].C;
+            g.K = wide[k].K;
+            g.H = wide[k].H;
+            g.W = wide[k].W;
+            g.P = wide[k].P;
+            g.Q = wide[k].Q;
+            g.stride_h = g.stride_w = wide[k].stride;
+            g.pad_top = g.pad_left = wide[k].pad;
+            check_case(table, CNNBN_CONV_WINOGRAD, &g, seed + (uint64_t)k, i);
+        }
 }
 
 /* Zeros of a border times a planted value, and Winograd's tiles, may spread it further in its own sample: only what ref
@@ -448,7 +482,7 @@ void kernel_cases_conv_nonfinite(const cnnbn_kernels *table, cnnbn_conv_algo alg
     static const float planted[] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < n_cases; i++) {
         conv_case c;
-        case_begin(&c, table, algo, seed, i);
+        case_begin(&c, table, algo, NULL, seed, i);
         float value = planted[i % 3];
         /* A bounded activation would hide an Inf that a fast algorithm has turned to NaN. */
         c.act = kernel_cases_acts[isnan(value) && dice_one_in(&c.d, 2) ? 1 : 0];

@@ -2,11 +2,13 @@
 #include "conv_winograd.h"
 
 enum {
-    JOIN_TILES = 12,         /* greatest slice, in tiles, that is joined in blocks of whole slices */
-    JOIN_TILES_FAR = 24,     /* of F(4x4, 3x3) with sums beyond L2, which cost more to pass through */
-    JOIN_FLOATS = 2621440,   /* of such a block */
     LARGE_WEIGHTS = 4194304, /* floats of U that come from memory: more tiles a block, or U is read too often */
     LARGE_SUMS = 524288,     /* floats of a slice's sums that are no longer in L2 */
+    HUGE_SUMS = 1048576,     /* and are worth larger blocks, */
+    SLICE_TILES = 128,       /* of slices of so many tiles */
+    LARGE_DW = 196608,       /* pairs of channels: dw comes from memory */
+    JOIN_TILES = 12,         /* greatest slice, in tiles, of which several are joined */
+    BLOCK_FLOATS = 2621440,  /* V and M of blocks of whole slices */
     TILES_MIN = 28, /* of a block: V, M and U in L2; half of it, and of the next, where a tile has more places */
     TILES_LARGE = 112,
     TILES_MAX = 224
@@ -57,16 +59,29 @@ static int is_far(const cnnbn__wino *w)
     return w->positions * (ptrdiff_t)w->g->C * w->g->K > LARGE_WEIGHTS;
 }
 
-/* Whether a slice's sums in the Winograd domain come from beyond L2. */
-static int far_sums(const cnnbn__wino *w)
-{
-    return w->positions * (ptrdiff_t)w->g->C * w->g->K > LARGE_SUMS;
-}
-
 /* `block` tiles, which register tiles fill, or a slice that has not twice as many. */
 static ptrdiff_t slice_block(ptrdiff_t block, ptrdiff_t slice)
 {
     return slice < 2 * block ? clamp(slice, 1, 2 * block) : block;
+}
+
+/* Of slices of so many tiles, in a call of `all`. Neither blocks nor the way of summing change bits: every sum over channels or tiles
+ * runs on from block to block. */
+static void plan_sums(cnnbn__wino *w, ptrdiff_t slice, ptrdiff_t all)
+{
+    const ptrdiff_t pairs = (ptrdiff_t)w->g->C * w->g->K, sums = w->positions * pairs;
+    const ptrdiff_t tile = w->places * (w->ld_c + w->ld_k);
+    const int fits = slice * tile <= BLOCK_FLOATS;
+    w->sums = WINO_SUMS_WHOLE;
+    if (fits && pairs > LARGE_DW && slice <= JOIN_TILES) {
+        w->sums = WINO_SUMS_JOINED;
+        w->bwd_block = clamp(clamp(BLOCK_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
+    } else if (fits && sums > HUGE_SUMS && slice <= SLICE_TILES) {
+        w->bwd_block = clamp(slice, 1, all);
+    } else {
+        w->bwd_block = slice_block(sums > LARGE_SUMS || w->kind == WINO_4 ? TILES_MIN : TILES_MIN / 2, slice);
+    }
+    if (w->sums == WINO_SUMS_WHOLE && sums > LARGE_SUMS && slice <= w->bwd_block) w->sums = WINO_SUMS_PARTS;
 }
 
 void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
@@ -90,17 +105,10 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
     w->plane_u = wino_plane(g->C, w->cols_k);
     w->plane_ut = wino_plane(g->K, w->cols_c);
 
-    /* Blocks change no bits: every sum over channels or tiles runs on from block to block. */
-    ptrdiff_t tile = w->places * (w->ld_c + w->ld_k), all = (ptrdiff_t)plan->max_n * w->tiles;
-    ptrdiff_t slice = (ptrdiff_t)plan->max_slice * w->tiles;
-    const int fewer = w->kind == WINO_4 ? 1 : 2;
+    ptrdiff_t all = (ptrdiff_t)plan->max_n * w->tiles;
     if (all < 1) all = 1;
-    w->fwd_block = clamp((is_far(w) ? TILES_LARGE : TILES_MIN) / fewer, 1, all);
-    w->join = slice <= (w->kind == WINO_4 && far_sums(w) ? JOIN_TILES_FAR : JOIN_TILES) && slice * tile <= JOIN_FLOATS;
-    if (w->join)
-        w->bwd_block = clamp(clamp(JOIN_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
-    else
-        w->bwd_block = slice_block(far_sums(w) ? TILES_MIN : TILES_MIN / fewer, slice);
+    w->fwd_block = clamp((is_far(w) ? TILES_LARGE : TILES_MIN) / (w->kind == WINO_4 ? 1 : 2), 1, all);
+    plan_sums(w, (ptrdiff_t)plan->max_slice * w->tiles, all);
 }
 
 void winograd_plan(cnnbn_conv_plan *plan)
@@ -112,9 +120,10 @@ void winograd_plan(cnnbn_conv_plan *plan)
     plan->fwd_workspace_floats =
         (size_t)(w.places * (wino_plane(w.fwd_block, w.ld_c) + wino_plane(w.fwd_block, w.ld_k)) + 3 * w.cols_k);
     size_t blocks = (size_t)(w.places * (wino_plane(w.bwd_block, w.ld_c) + wino_plane(w.bwd_block, w.ld_k)));
-    size_t sums = (size_t)(w.join ? (w.positions + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS
-                                  : w.positions * wino_plane(plan->geom.C, w.cols_k));
-    plan->makes_bn_sums = !w.join;
+    size_t sums = (size_t)(w.positions * wino_plane(plan->geom.C, w.cols_k));
+    if (w.sums == WINO_SUMS_PARTS) sums = (size_t)(w.positions * PART_ROWS * TILE_COLS);
+    if (w.sums == WINO_SUMS_JOINED) sums = (size_t)((w.positions + 9 * CNNBN_TREE_DEPTH) * JOIN_ROWS * TILE_COLS);
+    plan->makes_bn_sums = w.sums != WINO_SUMS_JOINED;
     plan->takes_bn_behind = CNNBN_BEHIND_ALWAYS;
     plan->bwd_workspace_floats = blocks + sums + (size_t)(3 * w.cols_k + 16);
 }

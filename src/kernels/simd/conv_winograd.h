@@ -26,8 +26,13 @@
 #include "conv_winograd_1d.h"
 #include "ew.h"
 
-/* Rows of a tile of dw whose sums stay close. */
-enum { JOIN_ROWS = VEC_TMUL_ROWS < 8 ? VEC_TMUL_ROWS : 8 };
+/* How backward weights come by dw of a slice, whose sums in the Winograd domain are four times as large: whole, block of tiles after
+ * block; or, of a slice that is one block, part by part, so that a part's sums are still in L2 when they become dw; or, where dw
+ * itself is large, a part of it through several slices, whose entries of the stack stay in L1. */
+typedef enum cnnbn__wino_sums { WINO_SUMS_WHOLE, WINO_SUMS_PARTS, WINO_SUMS_JOINED } cnnbn__wino_sums;
+
+/* Rows of such parts, whose columns are those of a register tile. */
+enum { PART_ROWS = 5 * VEC_TMUL_ROWS, JOIN_ROWS = VEC_TMUL_ROWS < 8 ? VEC_TMUL_ROWS : 8 };
 
 typedef struct cnnbn__wino {
     const cnnbn_conv_geom *g;
@@ -39,11 +44,12 @@ typedef struct cnnbn__wino {
     ptrdiff_t ld_c, ld_k;           /* rows of V and M */
     ptrdiff_t plane_u, plane_ut;    /* positions of U and U^T */
     ptrdiff_t fwd_block, bwd_block; /* tiles done at once */
-    int join;                       /* backward weights: blocks hold whole slices */
+    cnnbn__wino_sums sums;          /* but for WHOLE, backward blocks hold whole slices */
 } cnnbn__wino;
 
 #define wino_of CNNBN__ISA(cnnbn__wino_of)
 #define wino_load_tiles CNNBN__ISA(cnnbn__wino_load_tiles)
+#define wino_add_tiles CNNBN__ISA(cnnbn__wino_add_tiles)
 #define wino_products CNNBN__ISA(cnnbn__wino_products)
 
 void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w);
@@ -68,6 +74,10 @@ VEC_INLINE cnnbn__wino_places wino_places(const cnnbn__wino *w, int q)
 /* B^T d B of the tiles [tile, tile + n) of the input, all channels; v: the first one's row in V, places `plane` apart. */
 void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, ptrdiff_t tile, ptrdiff_t n,
                      float *v, ptrdiff_t plane);
+
+/* dx of the tiles [tile, tile + n), all tiles of a sample in their order; z: the first one's row in V, products in the place of inputs. A
+ * sample's first tile clears the pixels that no tile reaches. */
+void wino_add_tiles(const cnnbn__wino *w, float *dx, ptrdiff_t tile, ptrdiff_t n, const float *z, ptrdiff_t plane);
 
 /* Rows of an [N][height][width][channels] array that the tiles [tile, tile + n) touch, which start `step` rows apart from
  * the one `off` above the first on, and have m_rows rows each. */

@@ -145,126 +145,6 @@ static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t 
 
 /* ---------------------------------------------------------------- data */
 
-/* Where a tile of dx lies: its pixels in the image are rows [top, bottom) and columns [left, right) of it; whether its first rows hold
- * what the tile above has put there, its first columns what the one beside has. */
-typedef struct target {
-    float *corner; /* of the tile, which may lie outside */
-    ptrdiff_t row, pixel;
-    int top, bottom, left, right;
-    int above, beside;
-} target;
-
-/* B z B^T of one vector of channels added to the pixels of dx that it covers, as many as there are places; what no other tile has
- * written holds nothing yet. full: VEC_LEN channels. */
-VEC_INLINE void overlap_vec(const int kind, const int full, const target *at, const float *z, ptrdiff_t plane,
-                            ptrdiff_t lanes, float *dx)
-{
-    const int span = wino_span(kind), shared = span - wino_outputs(kind) * wino_stride(kind);
-    vec t[WINO_SPAN_MAX][WINO_SPAN_MAX];
-    VEC_UNROLL
-    for (int i = 0; i < span; i++) {
-        vec a[WINO_SPAN_MAX];
-        const float *from = z + i * (span * plane);
-        VEC_OPAQUE(from);
-        VEC_UNROLL
-        for (int j = 0; j < span; j++) a[j] = vec_load(from + j * plane);
-        wino_b(kind, a, t[i]);
-    }
-    VEC_UNROLL
-    for (int j = 0; j < span; j++) {
-        if (j < at->left || j >= at->right) continue;
-        vec a[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
-        VEC_UNROLL
-        for (int i = 0; i < span; i++) a[i] = t[i][j];
-        wino_b(kind, a, b);
-        float *column = dx + j * at->pixel;
-        VEC_OPAQUE(column);
-        VEC_UNROLL
-        for (int i = 0; i < span; i++) {
-            if (i < at->top || i >= at->bottom) continue;
-            float *to = column + i * at->row;
-            const int old = (at->above && i < shared) || (at->beside && j < shared);
-            if (full)
-                vec_store(to, old ? b[i] + vec_load(to) : b[i]);
-            else
-                vec_store_part(to, old ? b[i] + vec_load_part(to, lanes) : b[i], lanes);
-        }
-    }
-}
-
-/* All channels that fill vectors of a tile whose rows are so; how many these are. The place is a copy, of which the compiler sees
- * what is constant. */
-VEC_INLINE ptrdiff_t overlap_full(const int kind, target at, const int above, const int top, const int bottom,
-                                  ptrdiff_t C, const float *z, ptrdiff_t plane)
-{
-    const ptrdiff_t n = C / VEC_LEN * VEC_LEN;
-    at.above = above;
-    at.top = top;
-    at.bottom = bottom;
-    for (ptrdiff_t c = 0; c < n; c += VEC_LEN) overlap_vec(kind, 1, &at, z + c, plane, VEC_LEN, at.corner + c);
-    return n;
-}
-
-/* With constants for the tiles inside of the image, and for the rows of others where they are all there, or all but the first or the
- * last. */
-VEC_INLINE void overlap_by(const int kind, const target *at, ptrdiff_t C, const float *z, ptrdiff_t plane)
-{
-    const int span = wino_span(kind), above = at->above, top = at->top, bottom = at->bottom;
-    ptrdiff_t c = 0;
-    if (above && top == 0 && bottom == span && at->beside && at->left == 0 && at->right == span) {
-        const target inside = {at->corner, at->row, at->pixel, 0, span, 0, span, 1, 1};
-        c = overlap_full(kind, inside, 1, 0, span, C, z, plane);
-    } else if (above && top == 0 && bottom == span) {
-        c = overlap_full(kind, *at, 1, 0, span, C, z, plane);
-    } else if (above && top == 0 && bottom == span - 1) {
-        c = overlap_full(kind, *at, 1, 0, span - 1, C, z, plane);
-    } else if (!above && top == 0 && bottom == span) {
-        c = overlap_full(kind, *at, 0, 0, span, C, z, plane);
-    } else if (!above && top == 1 && bottom == span) {
-        c = overlap_full(kind, *at, 0, 1, span, C, z, plane);
-    }
-    for (; c < C; c += VEC_LEN) overlap_vec(kind, 0, at, z + c, plane, vec_lanes(C, c), at->corner + c);
-}
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static void overlap_tile(const backward *b, cnnbn__wino_at tile, const float *z)
-{
-    const cnnbn__wino *w = b->w;
-    const cnnbn_conv_geom *g = w->g;
-    const int h0 = tile.i * w->step - g->pad_top, w0 = tile.j * w->step - g->pad_left;
-    const target at = {
-        .corner = b->args->dx + ((tile.sample * g->H + h0) * g->W + w0) * g->C,
-        .row = (ptrdiff_t)g->W * g->C,
-        .pixel = g->C,
-        .top = h0 < 0 ? -h0 : 0,
-        .bottom = least(g->H - h0, w->span),
-        .left = w0 < 0 ? -w0 : 0,
-        .right = least(g->W - w0, w->span),
-        .above = tile.i > 0,
-        .beside = tile.j > 0,
-    };
-    WINO_BY_KIND(w->kind, overlap_by, &at, g->C, z, b->plane_v);
-}
-
-/* Pixels of a sample's dx that no tile covers. */
-static void zero_uncovered(const cnnbn__wino *w, float *dx)
-{
-    const cnnbn_conv_geom *g = w->g;
-    const int step = w->step, shared = w->span - step;
-    int h_end = w->tiles_h * step + shared - g->pad_top, w_end = w->tiles_w * step + shared - g->pad_left;
-    if (h_end < 0) h_end = 0;
-    if (w_end < 0) w_end = 0;
-    for (int h = 0; h < g->H; h++) {
-        int from = h < h_end ? w_end : 0;
-        if (from < g->W)
-            memset(dx + ((ptrdiff_t)h * g->W + from) * g->C, 0, (size_t)(g->W - from) * (size_t)g->C * sizeof *dx);
-    }
-}
-
 /* The next block's dy, which is transformed first but one. */
 static void next_dy(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
 {
@@ -289,11 +169,7 @@ static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
     wino_rows_in(w, tile, n, b->args->dx, &fetch.write, &fetch.write_end);
     next_dy(b, tile + n, &fetch);
     wino_products(w, &product, &fetch);
-    for (ptrdiff_t t = 0; t < n; t++) {
-        cnnbn__wino_at at = wino_at(w, tile + t);
-        if (at.i == 0 && at.j == 0) zero_uncovered(w, b->args->dx + at.sample * w->g->H * w->g->W * w->g->C);
-        overlap_tile(b, at, b->v + t * w->ld_c);
-    }
+    wino_add_tiles(w, b->args->dx, tile, n, b->v, b->plane_v);
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -382,6 +258,29 @@ static void write_slice(const backward *b, float *dw)
     back(b->w, C, K, b->u, b->w->cols_k, wino_plane(C, b->w->cols_k), dw, K, C * K);
 }
 
+/* dw of a slice that is one block, from its n tiles. */
+static void add_parts(const backward *b, ptrdiff_t tile, ptrdiff_t n, float *dw)
+{
+    const cnnbn__wino *w = b->w;
+    const ptrdiff_t C = w->g->C, K = w->g->K, plane = PART_ROWS * TILE_COLS;
+    cnnbn__tmul m = {.ldc = TILE_COLS, .n_t = n};
+    cnnbn__fetch fetch = {0};
+    next_x(b, tile + n, &fetch);
+    fetch_over(&fetch, w->positions * ((C + PART_ROWS - 1) / PART_ROWS) * ((K + TILE_COLS - 1) / TILE_COLS));
+    for (ptrdiff_t c0 = 0; c0 < C; c0 += PART_ROWS)
+        for (ptrdiff_t k = 0; k < K; k += TILE_COLS) {
+            const ptrdiff_t rows = C - c0 < PART_ROWS ? C - c0 : PART_ROWS,
+                            cols = K - k < TILE_COLS ? K - k : TILE_COLS;
+            for (int q = 0; q < w->positions; q++) {
+                const ptrdiff_t first = sum_places(b, q, &m);
+                tmul_panel(&m, rows, b->v + first * b->plane_v + c0, b->m + first * b->plane_m + k, b->u + q * plane,
+                           vec_round_up(cols));
+                fetch_some(&fetch);
+            }
+            back(w, rows, cols, b->u, TILE_COLS, plane, dw + c0 * K + k, K, C * K);
+        }
+}
+
 static double add_lanes(vec x)
 {
     double sum = 0;
@@ -411,7 +310,7 @@ static void slice_sums(const backward *b, const float *dw, double *sums)
     }
 }
 
-/* Slices of many tiles: their sums go through memory once a block, and dw's stack is the caller's. */
+/* dw's stack is the caller's. */
 static void by_slices(backward *b)
 {
     const cnnbn__wino *w = b->w;
@@ -420,21 +319,22 @@ static void by_slices(backward *b)
     int height = 0;
     for (int s = 0; s < run->n_slices; s++) {
         ptrdiff_t begin = (ptrdiff_t)run->bounds[s] * w->tiles, end = (ptrdiff_t)run->bounds[s + 1] * w->tiles;
+        float *dw = b->args->dw ? b->args->dw + (size_t)height * b->args->dw_stride : NULL;
         for (ptrdiff_t tile = begin; tile < end; tile += w->bwd_block) {
             ptrdiff_t n = end - tile < w->bwd_block ? end - tile : w->bwd_block;
             transform(b, tile, n, tile - begin, 0);
-            if (b->args->dw) add_tiles(b, tile, n, tile > begin);
+            if (dw && w->sums == WINO_SUMS_PARTS) add_parts(b, tile, n, dw);
+            if (dw && w->sums == WINO_SUMS_WHOLE) add_tiles(b, tile, n, tile > begin);
             if (b->args->dx) data(b, tile, n);
         }
-        if (!b->args->dw) {
+        if (!dw) {
             bias_push(b, s);
             continue;
         }
-        float *dw = b->args->dw + (size_t)height * b->args->dw_stride;
-        if (end > begin)
-            write_slice(b, dw);
-        else
+        if (end == begin)
             memset(dw, 0, n_dw * sizeof *dw);
+        else if (w->sums == WINO_SUMS_WHOLE)
+            write_slice(b, dw);
         if (b->args->bn_sums) {
             bias_flush(b);
             slice_sums(b, dw, b->args->bn_sums + (size_t)height * b->args->bn_sums_stride);
@@ -570,7 +470,7 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
     b.dy_tile = dy_tiles[w.kind][behind_index(args->behind)];
     bias_clear(&b);
-    if (w.join)
+    if (w.sums == WINO_SUMS_JOINED)
         by_joining(&b);
     else
         by_slices(&b);

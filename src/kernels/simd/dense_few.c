@@ -78,6 +78,7 @@ VEC_INLINE void dot_block(int samples, int U, int n, const float *x, ptrdiff_t x
         VEC_UNROLL
         for (int u = 0; u < U; u++) {
             vec k = vec_load(w + u * FEW_BLOCK + f);
+            VEC_KEEP(k);
             VEC_UNROLL
             for (int s = 0; s < samples; s++) sum[s][u] = vec_fma(v[s], k, sum[s][u]);
         }
@@ -255,6 +256,7 @@ VEC_INLINE void apply_block(int samples, int U, int n, const float *dy, const fl
         VEC_UNROLL
         for (int u = 1; u < U; u++) {
             k = vec_load(w + u * FEW_BLOCK + f);
+            VEC_KEEP(k);
             VEC_UNROLL
             for (int s = 0; s < samples; s++) g[s] = vec_fma(d[s][u], k, g[s]);
         }

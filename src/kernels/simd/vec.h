@@ -52,6 +52,15 @@ typedef float vec_unaligned __attribute__((vector_size(VEC_LEN * 4), aligned(4),
 /* Hides a pointer's origin: gcc otherwise keeps one register for every row of a tile, and spills. */
 #define VEC_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 
+/* Keeps a vector in its register: gcc otherwise loads it again for each of its uses. */
+#if defined(__x86_64__)
+#define VEC_KEEP(x) __asm__("" : "+v"(x))
+#elif defined(__aarch64__)
+#define VEC_KEEP(x) __asm__("" : "+w"(x))
+#else
+#define VEC_KEEP(x) (void)(x)
+#endif
+
 VEC_INLINE vec vec_load(const float *p)
 {
     return *(const vec_unaligned *)p;

@@ -22,17 +22,46 @@ void simd_dense_few_plan(cnnbn_dense_plan *plan)
     if (channels > plan->bwd_workspace_floats) plan->bwd_workspace_floats = channels;
 }
 
+/* A block of n features, [n][U], becomes [U][FEW_BLOCK]. Lines of the next block are fetched meanwhile: so many rows at once are too many for
+ * the CPU's own prefetching. */
+VEC_INLINE void turn_block(const int U, int n, const float *from, float *to)
+{
+    int f = 0;
+    for (; f + VEC_LEN <= n; f += VEC_LEN) {
+        VEC_UNROLL
+        for (int u = 0; u < U; u += VEC_LEN) {
+            const int lanes = U - u < VEC_LEN ? U - u : VEC_LEN;
+            vec square[VEC_LEN];
+            VEC_UNROLL
+            for (int i = 0; i < VEC_LEN; i++) square[i] = vec_load_part(from + (f + i) * U + u, lanes);
+            vec_transpose(square);
+            VEC_UNROLL
+            for (int i = 0; i < lanes; i++) {
+                vec_store(to + (u + i) * FEW_BLOCK + f, square[i]);
+                __builtin_prefetch(to + (U + u + i) * FEW_BLOCK + f, 1, 2);
+            }
+        }
+    }
+    for (; f < FEW_BLOCK; f++)
+        for (int u = 0; u < U; u++) to[u * FEW_BLOCK + f] = f < n ? from[f * U + u] : 0.0f;
+}
+
+typedef void turn_fn(int n, const float *from, float *to);
+#define TURN(U)                                               \
+    static void turn_##U(int n, const float *from, float *to) \
+    {                                                         \
+        turn_block(U, n, from, to);                           \
+    }
+FEW_EACH(TURN)
+#define TURN_ENTRY(U) turn_##U,
+static turn_fn *const turns[DENSE_UNITS_FEW] = {FEW_EACH(TURN_ENTRY)};
+
 void simd_dense_few_prepare(const cnnbn_dense_plan *plan, const float *w, float *prepared, int part, int n_parts)
 {
     const int U = plan->U, end = cnnbn_part_begin(few_blocks(plan), n_parts, part + 1);
     for (int b = cnnbn_part_begin(few_blocks(plan), n_parts, part); b < end; b++) {
         const int f0 = b * FEW_BLOCK, n = plan->F - f0 < FEW_BLOCK ? plan->F - f0 : FEW_BLOCK;
-        float *to = prepared + (ptrdiff_t)b * FEW_BLOCK * U;
-        const float *from = w + (ptrdiff_t)f0 * U;
-        for (int u = 0; u < U; u++) {
-            for (int f = 0; f < n; f++) to[u * FEW_BLOCK + f] = from[f * U + u];
-            for (int f = n; f < FEW_BLOCK; f++) to[u * FEW_BLOCK + f] = 0.0f;
-        }
+        turns[U - 1](n, w + (ptrdiff_t)f0 * U, prepared + (ptrdiff_t)b * FEW_BLOCK * U);
     }
 }
 

@@ -26,6 +26,25 @@ VEC_INLINE void add_to(float *sum, vec x)
     vec_store(sum, vec_load(sum) + x);
 }
 
+VEC_INLINE ptrdiff_t next_channel(ptrdiff_t c, ptrdiff_t period)
+{
+    return c + VEC_LEN < period ? c + VEC_LEN : 0;
+}
+
+/* sums[u * tv]: VEC_LEN features of unit u; to: [VEC_LEN][U] */
+VEC_INLINE void store_turned(const int tv, const int U, float (*sums)[VEC_LEN], float *to)
+{
+    for (int u = 0; u < U; u += VEC_LEN) {
+        const int lanes = U - u < VEC_LEN ? U - u : VEC_LEN;
+        vec square[VEC_LEN];
+        VEC_UNROLL
+        for (int i = 0; i < VEC_LEN; i++) square[i] = i < lanes ? vec_load(sums[(u + i) * tv]) : vec_zero();
+        vec_transpose(square);
+        VEC_UNROLL
+        for (int i = 0; i < VEC_LEN; i++) vec_store_part(to + i * U + u, square[i], lanes);
+    }
+}
+
 /* dw of `tiles` times tv vectors of features from f on; w: their weights, [U] FEW_BLOCK apart; c: channel of f. A slice's rows
  * are read along so many features that the rows of the next slice, fetched meanwhile, are there in time: samples are as far
  * apart as whole images, often by a power of two, so neither the CPU's own prefetching nor L1 would do. */
@@ -37,18 +56,27 @@ VEC_INLINE void weights_tiles(const int tv, const int U, const few_weights *t, p
     const cnnbn_run *run = args->run;
     const ptrdiff_t F = t->F, C = args->in.period, step = tv * VEC_LEN;
     if (t->partial)
-        for (int u = 0; u < U; u++)
-            for (ptrdiff_t i = 0; i < tiles * step; i += VEC_LEN)
-                add_to(t->partial + (run->n_slices + u) * C + (c + i) % C, vec_load(w + u * FEW_BLOCK + i));
+        for (int u = 0; u < U; u++) {
+            ptrdiff_t channel = c;
+            for (ptrdiff_t i = 0; i < tiles * step; i += VEC_LEN, channel = next_channel(channel, C)) {
+                add_to(t->partial + (run->n_slices + u) * C + channel, vec_load(w + u * FEW_BLOCK + i));
+                __builtin_prefetch(w + u * FEW_BLOCK + tiles * step + i, 0, 2);
+            }
+        }
     int height = 0;
     for (int s = 0; s < run->n_slices; s++) {
         const int merges = run->n_merge[s], samples = run->bounds[s + 1] - run->bounds[s];
+        ptrdiff_t channel = c;
         for (int tile = 0; tile < tiles; tile++) {
             const ptrdiff_t at = tile * step;
             vec mean[FEW_VECS], sum[DENSE_UNITS_FEW][FEW_VECS];
+            ptrdiff_t of[FEW_VECS];
             VEC_UNROLL
-            for (int v = 0; v < tv; v++)
-                mean[v] = t->mean ? vec_load(t->mean + (c + at + v * VEC_LEN) % C) : vec_zero();
+            for (int v = 0; v < tv; v++) {
+                of[v] = channel;
+                if (t->mean) channel = next_channel(channel, C);
+                mean[v] = t->mean ? vec_load(t->mean + of[v]) : vec_zero();
+            }
             VEC_UNROLL
             for (int u = 0; u < U; u++) VEC_UNROLL
             for (int v = 0; v < tv; v++) sum[u][v] = vec_zero();
@@ -73,7 +101,7 @@ VEC_INLINE void weights_tiles(const int tv, const int U, const few_weights *t, p
                 vec gx = vec_zero();
                 VEC_UNROLL
                 for (int u = 0; u < U; u++) gx = vec_fma(vec_load(w + u * FEW_BLOCK + at + v * VEC_LEN), sum[u][v], gx);
-                add_to(t->partial + s * C + (c + at + v * VEC_LEN) % C, gx);
+                add_to(t->partial + s * C + of[v], gx);
             }
             for (int m = 1; m <= merges; m++) VEC_UNROLL
             for (int u = 0; u < U; u++) VEC_UNROLL
@@ -87,9 +115,7 @@ VEC_INLINE void weights_tiles(const int tv, const int U, const few_weights *t, p
     for (int e = 0; e < height; e++) {
         float *to = args->dw + (size_t)e * args->dw_stride + f * U;
         for (int tile = 0; tile < tiles; tile++)
-            for (int v = 0; v < tv; v++)
-                for (int i = 0; i < VEC_LEN; i++, to += U) VEC_UNROLL
-        for (int u = 0; u < U; u++) to[u] = stack[e][tile][u * tv + v][i];
+            for (int v = 0; v < tv; v++, to += VEC_LEN * U) store_turned(tv, U, stack[e][tile] + v, to);
     }
 }
 

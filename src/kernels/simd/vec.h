@@ -181,25 +181,32 @@ VEC_INLINE void vec_stream_end(void)
 #endif
 }
 
-/* The rows of a square become its columns: blocks of half the side change places, then blocks within them. */
+/* Blocks of half a side change places, in all squares of two halves a side. `half` is a constant: else its two index vectors would be
+ * put together lane by lane each time. */
+VEC_INLINE void vec_swap_blocks(const int half, vec row[VEC_LEN])
+{
+    vec_int low, high;
+    VEC_UNROLL
+    for (int i = 0; i < VEC_LEN; i++) {
+        low[i] = i & half ? VEC_LEN + i - half : i;
+        high[i] = i & half ? VEC_LEN + i : i + half;
+    }
+    VEC_UNROLL
+    for (int i = 0; i < VEC_LEN; i++) {
+        if (i & half) continue;
+        vec a = row[i], b = row[i + half];
+        row[i] = __builtin_shuffle(a, b, low);
+        row[i + half] = __builtin_shuffle(a, b, high);
+    }
+}
+
+/* The rows of a square become its columns. */
 VEC_INLINE void vec_transpose(vec row[VEC_LEN])
 {
-    VEC_UNROLL
-    for (int half = VEC_LEN / 2; half > 0; half /= 2) {
-        vec_int low, high;
-        VEC_UNROLL
-        for (int i = 0; i < VEC_LEN; i++) {
-            low[i] = i & half ? VEC_LEN + i - half : i;
-            high[i] = i & half ? VEC_LEN + i : i + half;
-        }
-        VEC_UNROLL
-        for (int i = 0; i < VEC_LEN; i++) {
-            if (i & half) continue;
-            vec a = row[i], b = row[i + half];
-            row[i] = __builtin_shuffle(a, b, low);
-            row[i + half] = __builtin_shuffle(a, b, high);
-        }
-    }
+    if (VEC_LEN >= 16) vec_swap_blocks(8, row);
+    if (VEC_LEN >= 8) vec_swap_blocks(4, row);
+    vec_swap_blocks(2, row);
+    vec_swap_blocks(1, row);
 }
 
 /* The first n lanes (0 <= n <= VEC_LEN), zero behind them; memory behind p[n-1] is not touched. */

@@ -65,8 +65,8 @@ static ptrdiff_t slice_block(ptrdiff_t block, ptrdiff_t slice)
     return slice < 2 * block ? clamp(slice, 1, 2 * block) : block;
 }
 
-/* Of slices of so many tiles, in a call of `all`. Neither blocks nor the way of summing change bits: every sum over channels or tiles
- * runs on from block to block. */
+/* Of slices of so many tiles, in a call of `all`. Neither blocks nor the way of summing change a bit of dw: every sum over channels or
+ * tiles runs on from block to block. (A joined one makes no sums for a batch norm, which are then made in another way.) */
 static void plan_sums(cnnbn__wino *w, ptrdiff_t slice, ptrdiff_t all)
 {
     const ptrdiff_t pairs = (ptrdiff_t)w->g->C * w->g->K, sums = w->positions * pairs;

@@ -71,6 +71,12 @@ VEC_INLINE cnnbn__wino_places wino_places(const cnnbn__wino *w, int q)
     return (cnnbn__wino_places){i * w->span + j, i == end ? last : 1, j == end ? last : 1};
 }
 
+/* x, but within [0, most]: where pixels that may lie outside of an image begin or end in it. */
+VEC_INLINE int wino_within(int x, int most)
+{
+    return x < 0 ? 0 : x < most ? x : most;
+}
+
 /* B^T d B of the tiles [tile, tile + n) of the input, all channels; v: the first one's row in V, places `plane` apart. */
 void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, ptrdiff_t tile, ptrdiff_t n,
                      float *v, ptrdiff_t plane);

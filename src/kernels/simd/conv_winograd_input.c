@@ -69,6 +69,12 @@ VEC_INLINE void column(const int kind, const int affine, const int relu, const i
     for (int i = 0; i < span; i++) vec_store(to[i], b[i]);
 }
 
+VEC_INLINE void zero_columns(const int kind, strip s, int begin, int end)
+{
+    for (int j = begin; j < end; j++)
+        for (int i = 0; i < wino_span(kind); i++) vec_store(s[j][i], vec_zero());
+}
+
 VEC_INLINE void columns(const int kind, const int affine, const int relu, const int full, const int top,
                         const int bottom, const pixels *at, const cnnbn_prologue *in, ptrdiff_t c, ptrdiff_t lanes,
                         strip s)
@@ -76,12 +82,10 @@ VEC_INLINE void columns(const int kind, const int affine, const int relu, const 
     const change by = change_of(affine, in, c, lanes);
     const ptrdiff_t row = at->row, pixel = at->pixel;
     const float *p = at->corner + at->left * pixel + c;
-    for (int j = 0; j < at->left; j++)
-        for (int i = 0; i < wino_span(kind); i++) vec_store(s[j][i], vec_zero());
+    zero_columns(kind, s, 0, at->left);
     for (int j = at->left; j < at->right; j++, p += pixel)
         column(kind, affine, relu, full, top, bottom, row, &by, in->act, p, lanes, s[j]);
-    for (int j = at->right; j < at->columns; j++)
-        for (int i = 0; i < wino_span(kind); i++) vec_store(s[j][i], vec_zero());
+    zero_columns(kind, s, at->right, at->columns);
 }
 
 /* Along the rows of the tile whose first column is s[0]. */
@@ -144,16 +148,6 @@ LOADS(1)
 LOADS(2)
 static load_fn *const loads[WINO_KINDS][2][2] = {LOADS_ENTRY(0), LOADS_ENTRY(1), LOADS_ENTRY(2)};
 
-static int at_most(int x, int most)
-{
-    return x < most ? x : most;
-}
-
-static int between(int x, int least, int most)
-{
-    return x < least ? least : at_most(x, most);
-}
-
 void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, ptrdiff_t tile, ptrdiff_t n,
                      float *v, ptrdiff_t plane)
 {
@@ -163,17 +157,18 @@ void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue 
     while (n > 0) {
         const cnnbn__wino_at first = wino_at(w, tile);
         const int h0 = first.i * w->step - g->pad_top, w0 = first.j * w->step - g->pad_left;
-        const int run = at_most(at_most(w->tiles_w - first.j, most), (int)n), n_columns = run * w->step + shared;
+        const int run = wino_within(wino_within(w->tiles_w - first.j, most), (int)n),
+                  n_columns = run * w->step + shared;
         const pixels at = {
             .corner = x + ((first.sample * g->H + h0) * g->W + w0) * g->C,
             .row = (ptrdiff_t)g->W * g->C,
             .pixel = g->C,
             .n = run,
             .columns = n_columns,
-            .top = between(-h0, 0, w->span),
-            .bottom = between(g->H - h0, 0, w->span),
-            .left = between(-w0, 0, n_columns),
-            .right = between(g->W - w0, 0, n_columns),
+            .top = wino_within(-h0, w->span),
+            .bottom = wino_within(g->H - h0, w->span),
+            .left = wino_within(-w0, n_columns),
+            .right = wino_within(g->W - w0, n_columns),
         };
         load(&at, in, g->C, v, w->ld_c, plane);
         v += run * w->ld_c;

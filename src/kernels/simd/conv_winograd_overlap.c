@@ -82,11 +82,6 @@ VEC_INLINE void overlap_by(const int kind, const target *at, ptrdiff_t C, const 
     for (; c < C; c += VEC_LEN) overlap_vec(kind, 0, at, z + c, plane, vec_lanes(C, c), at->corner + c);
 }
 
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static void overlap_tile(const cnnbn__wino *w, float *dx, cnnbn__wino_at tile, const float *z, ptrdiff_t plane)
 {
     const cnnbn_conv_geom *g = w->g;
@@ -95,10 +90,10 @@ static void overlap_tile(const cnnbn__wino *w, float *dx, cnnbn__wino_at tile, c
         .corner = dx + ((tile.sample * g->H + h0) * g->W + w0) * g->C,
         .row = (ptrdiff_t)g->W * g->C,
         .pixel = g->C,
-        .top = h0 < 0 ? -h0 : 0,
-        .bottom = least(g->H - h0, w->span),
-        .left = w0 < 0 ? -w0 : 0,
-        .right = least(g->W - w0, w->span),
+        .top = wino_within(-h0, w->span),
+        .bottom = wino_within(g->H - h0, w->span),
+        .left = wino_within(-w0, w->span),
+        .right = wino_within(g->W - w0, w->span),
         .above = tile.i > 0,
         .beside = tile.j > 0,
     };
@@ -110,9 +105,8 @@ static void zero_uncovered(const cnnbn__wino *w, float *dx)
 {
     const cnnbn_conv_geom *g = w->g;
     const int step = w->step, shared = w->span - step;
-    int h_end = w->tiles_h * step + shared - g->pad_top, w_end = w->tiles_w * step + shared - g->pad_left;
-    if (h_end < 0) h_end = 0;
-    if (w_end < 0) w_end = 0;
+    const int h_end = wino_within(w->tiles_h * step + shared - g->pad_top, g->H);
+    const int w_end = wino_within(w->tiles_w * step + shared - g->pad_left, g->W);
     for (int h = 0; h < g->H; h++) {
         int from = h < h_end ? w_end : 0;
         if (from < g->W)

@@ -11,6 +11,8 @@
 void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed);
 /* Winograd with so many channels that sums and weights are beyond the caches: n_cases of each of its geometries. */
 void kernel_cases_conv_wide(const cnnbn_kernels *table, int n_cases, uint64_t seed);
+/* Winograd with tiles of several shapes in an image, likewise. */
+void kernel_cases_conv_mixed(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 /* NaN and Inf planted in one sample come out wherever ref has them, and in no other sample. */
 void kernel_cases_conv_nonfinite(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_cases, uint64_t seed);
 void kernel_cases_dense(const cnnbn_kernels *table, int n_cases, uint64_t seed);

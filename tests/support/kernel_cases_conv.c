@@ -452,28 +452,48 @@ void kernel_cases_conv(const cnnbn_kernels *table, cnnbn_conv_algo algo, int n_c
     for (int i = 0; i < n_cases; i++) check_case(table, algo, NULL, seed, i);
 }
 
+typedef struct given_geom {
+    int C, K, H, W, P, Q, stride, pad;
+} given_geom;
+
+static void check_given(const cnnbn_kernels *table, const given_geom *given, int n_given, int n_cases, uint64_t seed)
+{
+    for (int k = 0; k < n_given; k++)
+        for (int i = 0; i < n_cases; i++) {
+            cnnbn_conv_geom g = {.R = 3, .S = 3, .dil_h = 1, .dil_w = 1, .groups = 1};
+            g.C = given[k].C;
+            g.K = given[k].K;
+            g.H = given[k].H;
+            g.W = given[k].W;
+            g.P = given[k].P;
+            g.Q = given[k].Q;
+            g.stride_h = g.stride_w = given[k].stride;
+            g.pad_top = g.pad_left = given[k].pad;
+            check_case(table, CNNBN_CONV_WINOGRAD, &g, seed + (uint64_t)k, i);
+        }
+}
+
 void kernel_cases_conv_wide(const cnnbn_kernels *table, int n_cases, uint64_t seed)
 {
-    static const struct {
-        int C, K, H, W, P, Q, stride, pad;
-    } wide[] = {
+    static const given_geom wide[] = {
         {130, 119, 6, 5, 6, 5, 1, 1},     {121, 125, 5, 11, 3, 9, 1, 0}, {97, 94, 8, 8, 6, 6, 1, 0},
         {123, 131, 7, 6, 4, 3, 2, 1},     {190, 176, 9, 8, 9, 8, 1, 1},  {451, 441, 4, 3, 4, 3, 1, 1},
         {121, 125, 1, 230, 1, 230, 1, 1},
     };
-    for (int k = 0; k < (int)(sizeof wide / sizeof *wide); k++)
-        for (int i = 0; i < n_cases; i++) {
-            cnnbn_conv_geom g = {.R = 3, .S = 3, .dil_h = 1, .dil_w = 1, .groups = 1};
-            g.C = wide[k].C;
-            g.K = wide[k].K;
-            g.H = wide[k].H;
-            g.W = wide[k].W;
-            g.P = wide[k].P;
-            g.Q = wide[k].Q;
-            g.stride_h = g.stride_w = wide[k].stride;
-            g.pad_top = g.pad_left = wide[k].pad;
-            check_case(table, CNNBN_CONV_WINOGRAD, &g, seed + (uint64_t)k, i);
-        }
+    check_given(table, wide, (int)(sizeof wide / sizeof *wide), n_cases, seed);
+}
+
+/* Sizes that Winograd cuts into tiles of six and of four outputs along both axes; along one, beside sixes or fours alone; with so few
+ * channels that there are samples enough for several groups of them; with so many that the sums are done in parts. */
+void kernel_cases_conv_mixed(const cnnbn_kernels *table, int n_cases, uint64_t seed)
+{
+    static const given_geom mixed[] = {
+        {3, 5, 14, 14, 14, 14, 1, 1},     {4, 2, 15, 16, 13, 14, 1, 0},   {5, 3, 26, 25, 26, 25, 1, 1},
+        {17, 9, 28, 16, 26, 14, 1, 0},    {64, 64, 13, 24, 13, 24, 1, 1}, {65, 64, 24, 14, 24, 14, 1, 1},
+        {64, 67, 14, 8, 14, 8, 1, 1},     {66, 65, 8, 15, 8, 13, 1, 1},   {64, 64, 14, 1, 14, 1, 1, 1},
+        {130, 127, 14, 13, 14, 13, 1, 1}, {70, 60, 34, 14, 32, 14, 1, 1},
+    };
+    check_given(table, mixed, (int)(sizeof mixed / sizeof *mixed), n_cases, seed);
 }
 
 /* Zeros of a border times a planted value, and Winograd's tiles, may spread it further in its own sample: only what ref

@@ -5,7 +5,7 @@
 #include "check.h"
 #include "kernel_cases.h"
 
-enum { SEED = 20260, TABLES_MAX = 16, CONV_CASES = 150, CASES = 150, WIDE_CASES = 3 };
+enum { SEED = 20260, TABLES_MAX = 16, CONV_CASES = 150, CASES = 150, WIDE_CASES = 3, MIXED_CASES = 3 };
 
 typedef void (*cases)(const cnnbn_kernels *table, int n_cases, uint64_t seed);
 
@@ -62,6 +62,12 @@ static void convolution_wide(void **state)
 {
     (void)state;
     for_each_table(kernel_cases_conv_wide, WIDE_CASES);
+}
+
+static void convolution_mixed(void **state)
+{
+    (void)state;
+    for_each_table(kernel_cases_conv_mixed, MIXED_CASES);
 }
 
 static void convolution_blas(void **state)
@@ -154,6 +160,7 @@ int main(void)
         cmocka_unit_test(convolution_direct),
         cmocka_unit_test(convolution_winograd),
         cmocka_unit_test(convolution_wide),
+        cmocka_unit_test(convolution_mixed),
         cmocka_unit_test(convolution_blas),
         cmocka_unit_test(dense),
         cmocka_unit_test(batch_norm),

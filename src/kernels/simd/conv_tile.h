@@ -43,10 +43,15 @@ typedef void cnnbn__tmul_fn(const cnnbn__tmul *m, const float *a, const float *b
 extern cnnbn__mul_fn *const mul_tiles[TILE_VECS][VEC_MUL_ROWS];
 extern cnnbn__tmul_fn *const tmul_tiles[TILE_VECS][VEC_TMUL_ROWS];
 
-/* Rows of each tile when n rows are cut into as few tiles of at most `most` as can be, all about equal. */
+/* Into how many tiles of at most `most` rows n rows are cut, and the rows of each when they are about equal. */
+VEC_INLINE ptrdiff_t tile_count(ptrdiff_t n, ptrdiff_t most)
+{
+    return (n + most - 1) / most;
+}
+
 VEC_INLINE ptrdiff_t tile_rows(ptrdiff_t n, ptrdiff_t most)
 {
-    ptrdiff_t tiles = (n + most - 1) / most;
+    ptrdiff_t tiles = tile_count(n, most);
     return tiles ? (n + tiles - 1) / tiles : 1;
 }
 

@@ -1,4 +1,4 @@
-/* Winograd: when it is taken, its plan, the transformed weights, and the steps that forward and backward share. */
+/* Winograd: its plan, the transformed weights, and the products, which forward and backward share. */
 #include "conv_winograd.h"
 
 enum {
@@ -20,29 +20,6 @@ int winograd_fits(const cnnbn_conv_geom *g)
            g->groups == 1;
 }
 
-static long products_of(const cnnbn_conv_geom *g, int outputs, int places)
-{
-    return (long)((g->P + outputs - 1) / outputs) * ((g->Q + outputs - 1) / outputs) * places;
-}
-
-/* F(6x6, 3x3) where it saves a tenth of the products. */
-static cnnbn__wino_kind kind_of(const cnnbn_conv_geom *g)
-{
-    if (g->stride_h == 2) return WINO_4_STRIDE_2;
-    return products_of(g, 6, 64) * 10 <= products_of(g, 4, 36) * 9 ? WINO_6 : WINO_4;
-}
-
-/* Enough channels for the transforms to be small beside the products (the direct algorithm too fills its vectors badly with
- * few), and tiles that are not mostly padding: direct costs 9 products for each output. */
-int winograd_pays(const cnnbn_conv_geom *g)
-{
-    const cnnbn__wino_kind kind = kind_of(g);
-    const long outputs = (long)g->P * g->Q,
-               products = products_of(g, wino_outputs(kind), wino_span(kind) * wino_span(kind));
-    const int enough = kind == WINO_4_STRIDE_2 ? g->C >= 16 && g->K >= 16 : g->C >= 8 && g->K >= 4;
-    return enough && products * 5 < outputs * 36;
-}
-
 static ptrdiff_t row_length(ptrdiff_t cols)
 {
     return cols >= 128 ? cols + 16 : cols;
@@ -59,6 +36,18 @@ static int is_far(const cnnbn__wino *w)
     return w->positions * (ptrdiff_t)w->g->C * w->g->K > LARGE_WEIGHTS;
 }
 
+/* Tiles of a block, of which one of 4x4 outputs could have `most`. */
+static ptrdiff_t block_tiles(const cnnbn__wino *w, ptrdiff_t most)
+{
+    return w->shape[0][0] == WINO_4X4 ? most : most / 2;
+}
+
+/* Where shapes are mixed. */
+static ptrdiff_t band_tiles(const cnnbn__wino *w)
+{
+    return (ptrdiff_t)(w->band[0] > w->band[1] ? w->band[0] : w->band[1]) * (w->across.n[0] + w->across.n[1]);
+}
+
 /* `block` tiles, which register tiles fill, or a slice that has not twice as many. */
 static ptrdiff_t slice_block(ptrdiff_t block, ptrdiff_t slice)
 {
@@ -73,13 +62,17 @@ static void plan_sums(cnnbn__wino *w, ptrdiff_t slice, ptrdiff_t all)
     const ptrdiff_t tile = w->places * (w->ld_c + w->ld_k);
     const int fits = slice * tile <= BLOCK_FLOATS;
     w->sums = WINO_SUMS_WHOLE;
-    if (fits && pairs > LARGE_DW && slice <= JOIN_TILES) {
+    if (fits && !w->mixed && pairs > LARGE_DW && slice <= JOIN_TILES) {
         w->sums = WINO_SUMS_JOINED;
         w->bwd_block = clamp(clamp(BLOCK_FLOATS / tile, slice > 1 ? slice : 1, TILES_MAX), 1, all);
     } else if (fits && sums > HUGE_SUMS && slice <= SLICE_TILES) {
         w->bwd_block = clamp(slice, 1, all);
     } else {
-        w->bwd_block = slice_block(sums > LARGE_SUMS || w->kind == WINO_4 ? TILES_MIN : TILES_MIN / 2, slice);
+        w->bwd_block = slice_block(sums > LARGE_SUMS ? TILES_MIN : block_tiles(w, TILES_MIN), slice);
+    }
+    if (w->mixed) { /* runs of several blocks, one of which must fit */
+        const ptrdiff_t least = clamp(TILES_MIN, band_tiles(w), TILES_MAX);
+        if (w->bwd_block < least) w->bwd_block = least;
     }
     if (w->sums == WINO_SUMS_WHOLE && sums > LARGE_SUMS && slice <= w->bwd_block) w->sums = WINO_SUMS_PARTS;
 }
@@ -87,17 +80,7 @@ static void plan_sums(cnnbn__wino *w, ptrdiff_t slice, ptrdiff_t all)
 void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
 {
     const cnnbn_conv_geom *g = &plan->geom;
-    w->g = g;
-    w->kind = kind_of(g);
-    w->outputs = wino_outputs(w->kind);
-    w->axis = wino_axis(w->kind);
-    w->span = wino_span(w->kind);
-    w->step = w->outputs * wino_stride(w->kind);
-    w->positions = w->axis * w->axis;
-    w->places = w->span * w->span;
-    w->tiles_h = (g->P + w->outputs - 1) / w->outputs;
-    w->tiles_w = (g->Q + w->outputs - 1) / w->outputs;
-    w->tiles = w->tiles_h * w->tiles_w;
+    wino_cut(g, w);
     w->cols_c = vec_round_up(g->C);
     w->cols_k = vec_round_up(g->K);
     w->ld_c = row_length(w->cols_c);
@@ -107,7 +90,7 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w)
 
     ptrdiff_t all = (ptrdiff_t)plan->max_n * w->tiles;
     if (all < 1) all = 1;
-    w->fwd_block = clamp((is_far(w) ? TILES_LARGE : TILES_MIN) / (w->kind == WINO_4 ? 1 : 2), 1, all);
+    w->fwd_block = w->mixed ? band_tiles(w) : clamp(block_tiles(w, is_far(w) ? TILES_LARGE : TILES_MIN), 1, all);
     plan_sums(w, (ptrdiff_t)plan->max_slice * w->tiles, all);
 }
 
@@ -131,27 +114,28 @@ void winograd_plan(cnnbn_conv_plan *plan)
 /* ---------------------------------------------------------------- weights */
 
 /* G g G^T of a vector of the nine taps. */
-VEC_INLINE void weights_vec(const int far, const int kind, const vec tap[9], float *u, ptrdiff_t plane)
+VEC_INLINE void weights_vec(const int far, const int shape, const vec tap[9], float *u, ptrdiff_t plane)
 {
-    const int axis = wino_axis(kind);
-    vec t[WINO_AXIS_MAX][3];
+    const int down = wino_down(shape), across = wino_across(shape);
+    const int n_down = wino_positions(down), n_across = wino_positions(across);
+    vec t[WINO_POSITIONS_MAX][3];
     VEC_UNROLL
     for (int j = 0; j < 3; j++) {
-        vec g[3], b[WINO_AXIS_MAX];
+        vec g[3], b[WINO_POSITIONS_MAX];
         VEC_UNROLL
         for (int i = 0; i < 3; i++) g[i] = tap[i * 3 + j];
-        wino_g(kind, g, b);
+        wino_g(down, g, b);
         VEC_UNROLL
-        for (int i = 0; i < axis; i++) t[i][j] = b[i];
+        for (int i = 0; i < n_down; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
-    for (int i = 0; i < axis; i++) {
-        vec b[WINO_AXIS_MAX];
-        wino_g(kind, t[i], b);
-        float *to = u + i * (axis * plane);
+    for (int i = 0; i < n_down; i++) {
+        vec b[WINO_POSITIONS_MAX];
+        wino_g(across, t[i], b);
+        float *to = u + i * (n_across * plane);
         VEC_OPAQUE(to);
         VEC_UNROLL
-        for (int j = 0; j < axis; j++) (far ? vec_stream : vec_store)(to + j * plane, b[j]);
+        for (int j = 0; j < n_across; j++) (far ? vec_stream : vec_store)(to + j * plane, b[j]);
     }
 }
 
@@ -163,8 +147,8 @@ static ptrdiff_t panel_at(ptrdiff_t n_rows, ptrdiff_t cols, ptrdiff_t row, ptrdi
 }
 
 /* Rows [begin, end) of U. */
-VEC_INLINE void forms(const int far, const int kind, const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin,
-                      ptrdiff_t end)
+VEC_INLINE void forms(const int far, const int shape, const cnnbn__wino *wino, const float *w, float *u,
+                      ptrdiff_t begin, ptrdiff_t end)
 {
     const ptrdiff_t C = wino->g->C, K = wino->g->K;
     for (ptrdiff_t panel = 0; panel < K; panel += TILE_COLS) /* panels outside: each position is written in a row */
@@ -173,21 +157,23 @@ VEC_INLINE void forms(const int far, const int kind, const cnnbn__wino *wino, co
                 vec tap[9];
                 VEC_UNROLL
                 for (ptrdiff_t i = 0; i < 9; i++) tap[i] = vec_load_part(w + (i * C + c) * K + k, vec_lanes(K, k));
-                weights_vec(far, kind, tap, u + panel_at(C, wino->cols_k, c, k), wino->plane_u);
+                weights_vec(far, shape, tap, u + panel_at(C, wino->cols_k, c, k), wino->plane_u);
             }
 }
 
-/* By whether they come from memory, and kind. */
+/* By whether they come from memory, and shape. */
 typedef void forms_fn(const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin, ptrdiff_t end);
-#define FORMS(name, far, kind)                                                                            \
-    static void name##_##far##_##kind(const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin, \
-                                      ptrdiff_t end)                                                      \
-    {                                                                                                     \
-        name(far, kind, wino, w, u, begin, end);                                                          \
+#define FORMS(name, far, shape)                                                                            \
+    static void name##_##far##_##shape(const cnnbn__wino *wino, const float *w, float *u, ptrdiff_t begin, \
+                                       ptrdiff_t end)                                                      \
+    {                                                                                                      \
+        name(far, shape, wino, w, u, begin, end);                                                          \
     }
-#define FORMS_EACH(name) \
-    FORMS(name, 0, 0) FORMS(name, 0, 1) FORMS(name, 0, 2) FORMS(name, 1, 0) FORMS(name, 1, 1) FORMS(name, 1, 2)
-FORMS_EACH(forms)
+#define FORMS_OF(shape) FORMS(forms, 0, shape) FORMS(forms, 1, shape)
+#define FORMS_NEAR(shape) forms_0_##shape,
+#define FORMS_FAR(shape) forms_1_##shape,
+WINO_EACH_SHAPE(FORMS_OF)
+static forms_fn *const forms_by[2][WINO_SHAPES] = {{WINO_EACH_SHAPE(FORMS_NEAR)}, {WINO_EACH_SHAPE(FORMS_FAR)}};
 
 void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const float *bias, float *prepared, int part,
                           int n_parts)
@@ -196,8 +182,7 @@ void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const flo
     wino_of(plan, &wino);
     const ptrdiff_t K = plan->geom.K, begin = cnnbn_part_begin(plan->geom.C, n_parts, part);
     const ptrdiff_t end = cnnbn_part_begin(plan->geom.C, n_parts, part + 1);
-    forms_fn *const by_kind[2][WINO_KINDS] = {{forms_0_0, forms_0_1, forms_0_2}, {forms_1_0, forms_1_1, forms_1_2}};
-    by_kind[is_far(&wino)][wino.kind](&wino, w, prepared, begin, end);
+    forms_by[is_far(&wino)][wino.shape[0][0]](&wino, w, prepared, begin, end);
     vec_stream_end();
     if (part != 0) return;
     float *padded = prepared + wino.positions * wino.plane_u;
@@ -205,7 +190,7 @@ void winograd_prepare_fwd(const cnnbn_conv_plan *plan, const float *w, const flo
 }
 
 /* Rows of U^T, in blocks of VEC_LEN. */
-VEC_INLINE void turned_forms(const int far, const int kind, const cnnbn__wino *wino, const float *w, float *ut,
+VEC_INLINE void turned_forms(const int far, const int shape, const cnnbn__wino *wino, const float *w, float *ut,
                              ptrdiff_t begin, ptrdiff_t end)
 {
     const ptrdiff_t C = wino->g->C, K = wino->g->K;
@@ -224,12 +209,16 @@ VEC_INLINE void turned_forms(const int far, const int kind, const cnnbn__wino *w
                 vec tap[9];
                 VEC_UNROLL
                 for (ptrdiff_t i = 0; i < 9; i++) tap[i] = turned[i][j];
-                weights_vec(far, kind, tap, ut + panel_at(K, wino->cols_c, k + j, c), wino->plane_ut);
+                weights_vec(far, shape, tap, ut + panel_at(K, wino->cols_c, k + j, c), wino->plane_ut);
             }
         }
 }
 
-FORMS_EACH(turned_forms)
+#define TURNED_OF(shape) FORMS(turned_forms, 0, shape) FORMS(turned_forms, 1, shape)
+#define TURNED_NEAR(shape) turned_forms_0_##shape,
+#define TURNED_FAR(shape) turned_forms_1_##shape,
+WINO_EACH_SHAPE(TURNED_OF)
+static forms_fn *const turned_by[2][WINO_SHAPES] = {{WINO_EACH_SHAPE(TURNED_NEAR)}, {WINO_EACH_SHAPE(TURNED_FAR)}};
 
 void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *prepared, int part, int n_parts)
 {
@@ -237,33 +226,44 @@ void winograd_prepare_bwd(const cnnbn_conv_plan *plan, const float *w, float *pr
     wino_of(plan, &wino);
     const int blocks = (int)(wino.cols_k / VEC_LEN), begin = cnnbn_part_begin(blocks, n_parts, part);
     const int end = cnnbn_part_begin(blocks, n_parts, part + 1);
-    forms_fn *const by_kind[2][WINO_KINDS] = {{turned_forms_0_0, turned_forms_0_1, turned_forms_0_2},
-                                              {turned_forms_1_0, turned_forms_1_1, turned_forms_1_2}};
-    by_kind[is_far(&wino)][wino.kind](&wino, w, prepared, begin, end);
+    turned_by[is_far(&wino)][wino.shape[0][0]](&wino, w, prepared, begin, end);
     vec_stream_end();
 }
 
 /* ---------------------------------------------------------------- products */
 
-void wino_products(const cnnbn__wino *w, const cnnbn__wino_product *p, cnnbn__fetch *fetch)
+/* One place: its tiles are rows of a and c. */
+VEC_INLINE void place_products(const cnnbn__mul *m, ptrdiff_t n, ptrdiff_t step, const float *a, const float *u,
+                               float *c, ptrdiff_t cols, cnnbn__fetch *fetch)
+{
+    cnnbn__mul_fn *const *tiles = mul_tiles[cols > VEC_LEN];
+    for (ptrdiff_t i = 0; i < n; i += step) {
+        ptrdiff_t rows = n - i < step ? n - i : step;
+        tiles[rows - 1](m, a + i * m->lda, u, NULL, c + i * m->ldc, cols);
+        fetch_some(fetch);
+    }
+}
+
+void wino_products(const cnnbn__wino *w, const cnnbn__wino_block *b, const cnnbn__wino_product *p, cnnbn__fetch *fetch)
 {
     const cnnbn__mul m = {.lda = p->lda, .ldc = p->ldc, .n_outer = 1, .n_inner = 1, .n_k = p->n_k};
-    const ptrdiff_t step = tile_rows(p->n, VEC_MUL_ROWS), panels = (p->n_cols + TILE_COLS - 1) / TILE_COLS;
-    fetch_over(fetch, w->places * panels * ((p->n + step - 1) / step));
-    for (int q = 0; q < w->positions; q++)
-        for (ptrdiff_t col = 0; col < p->n_cols; col += TILE_COLS) {
-            const cnnbn__wino_places at = wino_places(w, q);
-            ptrdiff_t cols = p->n_cols - col < TILE_COLS ? p->n_cols - col : TILE_COLS;
-            const float *u = p->u + q * p->plane_u + col * p->n_k;
-            for (int r = 0; r < at.rows * at.cols; r++) {
-                const ptrdiff_t place = wino_place(w, at, r);
-                const float *a = p->a + place * p->plane_a;
-                float *c = p->c + place * p->plane_c + col;
-                for (ptrdiff_t i = 0; i < p->n; i += step) {
-                    ptrdiff_t rows = p->n - i < step ? p->n - i : step;
-                    mul_tiles[cols > VEC_LEN][rows - 1](&m, a + i * p->lda, u, NULL, c + i * p->ldc, cols);
-                    fetch_some(fetch);
-                }
+    const ptrdiff_t panels = tile_count(p->n_cols, TILE_COLS);
+    const int rows = b->lower ? wino_span(w->down.kind[1]) : w->down.places;
+    fetch_over(fetch, rows * w->across.places * panels * tile_count(b->n_wide, VEC_MUL_ROWS));
+    const ptrdiff_t step_all = tile_rows(b->n, VEC_MUL_ROWS), step_wide = tile_rows(b->n_wide, VEC_MUL_ROWS);
+    const float *u = p->u;
+    for (int i = 0; i < w->down.positions; i++)
+        for (int j = 0; j < w->across.positions; j++, u += p->plane_u) {
+            const cnnbn__wino_places at = wino_places(w, b, i, j);
+            const ptrdiff_t step = at.n == b->n ? step_all : step_wide;
+            for (ptrdiff_t col = 0; col < p->n_cols; col += TILE_COLS) {
+                const ptrdiff_t cols = p->n_cols - col < TILE_COLS ? p->n_cols - col : TILE_COLS;
+                for (int y = 0; y < at.rows; y++)
+                    for (int x = 0; x < at.cols; x++) {
+                        const ptrdiff_t place = at.first + y * w->across.places + x;
+                        place_products(&m, at.n, step, p->a + place * p->plane_a, u + col * p->n_k,
+                                       p->c + place * p->plane_c + col, cols, fetch);
+                    }
             }
         }
 }

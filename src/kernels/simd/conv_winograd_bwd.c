@@ -4,13 +4,25 @@
 #include "conv_winograd.h"
 #include "stack.h"
 
-/* Float sums of dy over so many tiles of a slice are flushed to double. */
-enum { BIAS_TILES = 16, JOIN_STRIP = 8 * JOIN_ROWS };
+/* BIAS_TILES: float sums of dy over so many tiles of a slice are flushed to double. BLOCKS_MAX: more than a slice that is summed in parts has
+ * (SLICE_TILES of conv_winograd.c, at 6 tiles a block or more). */
+enum { BIAS_TILES = 16, JOIN_STRIP = 8 * JOIN_ROWS, BLOCKS_MAX = 32 };
+
+/* Blocks of a slice, one behind the other, that are in V and M at once: one, but of mixed shapes, whose blocks are small. Of these, as many
+ * as are alike and neighbours are one run, whose tiles are summed by one call. */
+typedef struct stretch {
+    int n, n_runs;
+    cnnbn__wino_block block[BLOCKS_MAX];
+    ptrdiff_t row[BLOCKS_MAX]; /* of V and M, where its tiles begin */
+    ptrdiff_t rows;
+    int first[BLOCKS_MAX + 1]; /* block of each run; then n */
+} stretch;
 
 typedef struct backward backward;
 struct backward {
     const cnnbn_conv_bwd *args;
-    void (*dy_tile)(const backward *b, cnnbn__wino_at at, float *m); /* by what stands behind */
+    void (*const *dy_tile)(const backward *b, const cnnbn__wino_tile *at,
+                           float *m); /* by shape, of what stands behind */
     const cnnbn__wino *w;
     float *v, *m; /* blocks */
     ptrdiff_t plane_v, plane_m;
@@ -19,61 +31,63 @@ struct backward {
     float *bias;    /* [cols_k] */
     double *bias64; /* [cols_k] */
     int height_b;
-    ptrdiff_t all; /* tiles of the call */
 };
 
 /* ---------------------------------------------------------------- dY */
 
 /* A dY A^T of one vector; adds the tile's sum, which is position (1, 1), to *sum. x: with a batch norm behind. */
-VEC_INLINE void dy_vec(const int kind, const behind_kind by, const behind_norm *n, const float *dz, const float *x,
-                       ptrdiff_t row, ptrdiff_t pixel, float *m, ptrdiff_t plane, float *sum)
+VEC_INLINE void dy_vec(const int shape, const behind_kind by, const behind_norm *n, const float *dz, const float *x,
+                       ptrdiff_t row, ptrdiff_t pixel, float *m, ptrdiff_t plane, ptrdiff_t pitch, float *sum)
 {
-    const int span = wino_span(kind), outputs = wino_outputs(kind);
-    vec t[WINO_SPAN_MAX][WINO_OUTPUTS_MAX];
+    const int down = wino_down(shape), across = wino_across(shape);
+    const int n_down = wino_span(down), n_across = wino_span(across);
+    vec t[WINO_PLACES_MAX][WINO_OUTPUTS_MAX];
     VEC_UNROLL
-    for (int j = 0; j < outputs; j++) {
-        vec y[WINO_OUTPUTS_MAX], b[WINO_SPAN_MAX];
+    for (int j = 0; j < wino_outputs(across); j++) {
+        vec y[WINO_OUTPUTS_MAX], b[WINO_PLACES_MAX];
         const float *g = dz + j * pixel, *here = x + j * pixel;
         VEC_OPAQUE(g);
         VEC_OPAQUE(here);
         VEC_UNROLL
-        for (int i = 0; i < outputs; i++)
+        for (int i = 0; i < wino_outputs(down); i++)
             y[i] = behind_gradient(by, n, vec_load(g + i * row), by.norm ? vec_load(here + i * row) : vec_zero());
-        wino_a(kind, y, b);
+        wino_a(down, y, b);
         VEC_UNROLL
-        for (int i = 0; i < span; i++) t[i][j] = b[i];
+        for (int i = 0; i < n_down; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
-    for (int i = 0; i < span; i++) {
-        vec b[WINO_SPAN_MAX];
-        wino_a(kind, t[i], b);
+    for (int i = 0; i < n_down; i++) {
+        vec b[WINO_PLACES_MAX];
+        wino_a(across, t[i], b);
         if (i == 1) vec_store(sum, vec_load(sum) + b[1]);
-        float *to = m + i * (span * plane);
+        float *to = m + i * (pitch * plane);
         VEC_OPAQUE(to);
         VEC_UNROLL
-        for (int j = 0; j < span; j++) vec_store(to + j * plane, b[j]);
+        for (int j = 0; j < n_across; j++) vec_store(to + j * plane, b[j]);
     }
 }
 
-VEC_INLINE void dy_tile_by(const int kind, const behind_kind by, const backward *b, cnnbn__wino_at at, float *m)
+VEC_INLINE void dy_tile_by(const int shape, const behind_kind by, const backward *b, const cnnbn__wino_tile *at,
+                           float *m)
 {
     const cnnbn_conv_geom *g = b->w->g;
-    const int outputs = wino_outputs(kind), p = at.i * outputs, q = at.j * outputs;
-    const int rows = g->P - p < outputs ? g->P - p : outputs, cols = g->Q - q < outputs ? g->Q - q : outputs;
-    const ptrdiff_t corner = ((at.sample * g->P + p) * g->Q + q) * g->K, row = (ptrdiff_t)g->Q * g->K;
+    const int n_down = wino_outputs(wino_down(shape)), n_across = wino_outputs(wino_across(shape));
+    const int rows = wino_within(g->P - at->p, n_down), cols = wino_within(g->Q - at->q, n_across);
+    const ptrdiff_t corner = (((ptrdiff_t)at->sample * g->P + at->p) * g->Q + at->q) * g->K,
+                    row = (ptrdiff_t)g->Q * g->K, pitch = wino_pitch(shape, b->w->across.places);
     const float *dz = b->args->dy + corner, *x = by.norm ? b->args->behind->x + corner : dz;
     ptrdiff_t k = 0;
-    if (rows == outputs && cols == outputs)
+    if (rows == n_down && cols == n_across)
         for (; k + VEC_LEN <= g->K; k += VEC_LEN) {
             const behind_norm n = behind_load(by, b->args->behind, k, VEC_LEN);
-            dy_vec(kind, by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, b->bias + k);
+            dy_vec(shape, by, &n, dz + k, x + k, row, g->K, m + k, b->plane_m, pitch, b->bias + k);
         }
     for (; k < g->K; k += VEC_LEN) {
         _Alignas(64) float part[WINO_OUTPUTS_MAX][WINO_OUTPUTS_MAX][VEC_LEN];
         const ptrdiff_t lanes = vec_lanes(g->K, k);
         const behind_norm n = behind_load(by, b->args->behind, k, lanes);
-        for (int i = 0; i < outputs; i++)
-            for (int j = 0; j < outputs; j++) {
+        for (int i = 0; i < n_down; i++)
+            for (int j = 0; j < n_across; j++) {
                 const ptrdiff_t pixel = i * row + (ptrdiff_t)j * g->K + k;
                 vec y = vec_zero();
                 if (i < rows && j < cols)
@@ -81,28 +95,27 @@ VEC_INLINE void dy_tile_by(const int kind, const behind_kind by, const backward 
                                         by.norm ? vec_load_part(x + pixel, lanes) : vec_zero());
                 vec_store(part[i][j], y);
             }
-        dy_vec(kind, (behind_kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_OUTPUTS_MAX * VEC_LEN, VEC_LEN, m + k,
-               b->plane_m, b->bias + k);
+        dy_vec(shape, (behind_kind){0, 0, 0}, &n, part[0][0], part[0][0], WINO_OUTPUTS_MAX * VEC_LEN, VEC_LEN, m + k,
+               b->plane_m, pitch, b->bias + k);
     }
 }
 
-typedef void dy_tile_fn(const backward *b, cnnbn__wino_at at, float *m);
-#define DY_TILE(kind, name, norm, act_relu, pre_relu)                                   \
-    static void dy_tile_##kind##_##name(const backward *b, cnnbn__wino_at at, float *m) \
-    {                                                                                   \
-        dy_tile_by(kind, (behind_kind){norm, act_relu, pre_relu}, b, at, m);            \
+typedef void dy_tile_fn(const backward *b, const cnnbn__wino_tile *at, float *m);
+#define DY_TILE(shape, name, norm, act_relu, pre_relu)                                            \
+    static void dy_tile_##shape##_##name(const backward *b, const cnnbn__wino_tile *at, float *m) \
+    {                                                                                             \
+        dy_tile_by(shape, (behind_kind){norm, act_relu, pre_relu}, b, at, m);                     \
     }
-#define DY_TILE_0(name, norm, act_relu, pre_relu) DY_TILE(0, name, norm, act_relu, pre_relu)
-#define DY_TILE_1(name, norm, act_relu, pre_relu) DY_TILE(1, name, norm, act_relu, pre_relu)
-#define DY_TILE_2(name, norm, act_relu, pre_relu) DY_TILE(2, name, norm, act_relu, pre_relu)
-BEHIND_EACH(DY_TILE_0)
-BEHIND_EACH(DY_TILE_1)
-BEHIND_EACH(DY_TILE_2)
-#define DY_ENTRY_0(name, norm, act_relu, pre_relu) dy_tile_0_##name,
-#define DY_ENTRY_1(name, norm, act_relu, pre_relu) dy_tile_1_##name,
-#define DY_ENTRY_2(name, norm, act_relu, pre_relu) dy_tile_2_##name,
-static dy_tile_fn *const dy_tiles[WINO_KINDS][5] = {
-    {BEHIND_EACH(DY_ENTRY_0)}, {BEHIND_EACH(DY_ENTRY_1)}, {BEHIND_EACH(DY_ENTRY_2)}};
+#define DY_TILES(name, norm, act_relu, pre_relu) \
+    DY_TILE(0, name, norm, act_relu, pre_relu)   \
+    DY_TILE(1, name, norm, act_relu, pre_relu)   \
+    DY_TILE(2, name, norm, act_relu, pre_relu)   \
+    DY_TILE(3, name, norm, act_relu, pre_relu)   \
+    DY_TILE(4, name, norm, act_relu, pre_relu) DY_TILE(5, name, norm, act_relu, pre_relu)
+BEHIND_EACH(DY_TILES)
+#define DY_ENTRY(name, norm, act_relu, pre_relu) \
+    {dy_tile_0_##name, dy_tile_1_##name, dy_tile_2_##name, dy_tile_3_##name, dy_tile_4_##name, dy_tile_5_##name},
+static dy_tile_fn *const dy_tiles[5][WINO_SHAPES] = {BEHIND_EACH(DY_ENTRY)};
 
 static void bias_clear(const backward *b)
 {
@@ -132,124 +145,173 @@ static void bias_push(backward *b, int s)
     bias_clear(b);
 }
 
-/* Transforms n tiles from `tile` on, which is number `in_slice` of its slice. */
-static void transform(const backward *b, ptrdiff_t tile, ptrdiff_t n, ptrdiff_t in_slice, ptrdiff_t at_row)
+/* Transforms a block, whose first tile is number `in_slice` of its slice, into the rows of V and M from at_row on. */
+static void transform(const backward *b, const cnnbn__wino_block *block, ptrdiff_t in_slice, ptrdiff_t at_row)
 {
     const cnnbn__wino *w = b->w;
-    if (b->args->dw) wino_load_tiles(w, b->args->x, &b->args->in, tile, n, b->v + at_row * w->ld_c, b->plane_v);
-    for (ptrdiff_t t = 0; t < n; t++) {
-        b->dy_tile(b, wino_at(w, tile + t), b->m + (at_row + t) * w->ld_k);
+    if (b->args->dw) wino_load_tiles(w, b->args->x, &b->args->in, block, b->v + at_row * w->ld_c, b->plane_v);
+    cnnbn__wino_tile at = block->begin;
+    for (ptrdiff_t t = 0; t < block->n; t++, wino_go_on(w, block, 1, &at)) {
+        b->dy_tile[at.shape](b, &at, b->m + (at_row + t) * w->ld_k);
         if ((in_slice + t) % BIAS_TILES == BIAS_TILES - 1) bias_flush(b);
     }
 }
 
 /* ---------------------------------------------------------------- data */
 
-/* The next block's dy, which is transformed first but one. */
-static void next_dy(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
-{
-    ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
-    wino_rows_out(b->w, tile, n, b->args->dy, &fetch->read, &fetch->read_end);
-    if (b->args->behind) wino_rows_out(b->w, tile, n, b->args->behind->x, &fetch->also, &fetch->also_end);
-}
-
-static void next_x(const backward *b, ptrdiff_t tile, cnnbn__fetch *fetch)
-{
-    ptrdiff_t left = b->all - tile, n = left < b->w->bwd_block ? left : b->w->bwd_block;
-    wino_rows_in(b->w, tile, n, b->args->x, &fetch->read, &fetch->read_end);
-}
-
-/* dx of n tiles from `tile` on; V is overwritten. */
-static void data(const backward *b, ptrdiff_t tile, ptrdiff_t n)
+/* dx of a block whose tiles are rows of M from `row` on; V is overwritten. next: a block of the next stretch, whose dy is transformed first
+ * but one; or NULL. */
+static void data(const backward *b, const cnnbn__wino_block *block, ptrdiff_t row, const cnnbn__wino_block *next)
 {
     const cnnbn__wino *w = b->w;
-    const cnnbn__wino_product product = {
-        n, w->g->K, w->cols_c, b->m, w->ld_k, b->plane_m, b->args->prepared, w->plane_ut, b->v, w->ld_c, b->plane_v};
+    float *v = b->v + row * w->ld_c;
+    const cnnbn__wino_product product = {w->g->K,    w->cols_c,         b->m + row * w->ld_k, w->ld_k,
+                                         b->plane_m, b->args->prepared, w->plane_ut,          v,
+                                         w->ld_c,    b->plane_v};
     cnnbn__fetch fetch = {0};
-    wino_rows_in(w, tile, n, b->args->dx, &fetch.write, &fetch.write_end);
-    next_dy(b, tile + n, &fetch);
-    wino_products(w, &product, &fetch);
-    wino_add_tiles(w, b->args->dx, tile, n, b->v, b->plane_v);
+    wino_memory(w, block, 1, b->args->dx, &fetch.write, &fetch.write_end);
+    if (next) wino_memory(w, next, 0, b->args->dy, &fetch.read, &fetch.read_end);
+    if (next && b->args->behind) wino_memory(w, next, 0, b->args->behind->x, &fetch.also, &fetch.also_end);
+    wino_products(w, block, &product, &fetch);
+    wino_add_tiles(w, b->args->dx, block, v, b->plane_v);
 }
 
 /* ---------------------------------------------------------------- weights */
 
 /* G^T u G of one vector. */
-VEC_INLINE void back_vec(const int kind, const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
+VEC_INLINE void back_vec(const int shape, const float *u, ptrdiff_t plane, float *dw, ptrdiff_t tap, ptrdiff_t lanes)
 {
-    const int axis = wino_axis(kind);
-    vec t[3][WINO_AXIS_MAX];
+    const int down = wino_down(shape), across = wino_across(shape);
+    const int n_down = wino_positions(down), n_across = wino_positions(across);
+    vec t[3][WINO_POSITIONS_MAX];
     VEC_UNROLL
-    for (int j = 0; j < axis; j++) {
-        vec a[WINO_AXIS_MAX], b[3];
+    for (int j = 0; j < n_across; j++) {
+        vec a[WINO_POSITIONS_MAX], b[3];
         const float *from = u + j * plane;
         VEC_OPAQUE(from);
         VEC_UNROLL
-        for (int i = 0; i < axis; i++) a[i] = vec_load(from + i * (axis * plane));
-        wino_gt(kind, a, b);
+        for (int i = 0; i < n_down; i++) a[i] = vec_load(from + i * (n_across * plane));
+        wino_gt(down, a, b);
         VEC_UNROLL
         for (int i = 0; i < 3; i++) t[i][j] = b[i];
     }
     VEC_UNROLL
     for (int i = 0; i < 3; i++) {
         vec b[3];
-        wino_gt(kind, t[i], b);
+        wino_gt(across, t[i], b);
         VEC_UNROLL
         for (int j = 0; j < 3; j++) vec_store_part(dw + (i * 3 + j) * tap, b[j], lanes);
     }
 }
 
-/* Position q's sum is over its places: what tmul has to know of them, and the first. */
-static ptrdiff_t sum_places(const backward *b, int q, cnnbn__tmul *m)
-{
-    const cnnbn__wino_places at = wino_places(b->w, q);
-    m->lda = b->w->ld_c;
-    m->ldb = b->w->ld_k;
-    m->n_outer = at.rows;
-    m->n_inner = at.cols;
-    m->a_outer = b->w->span * b->plane_v;
-    m->a_inner = b->plane_v;
-    m->b_outer = b->w->span * b->plane_m;
-    m->b_inner = b->plane_m;
-    return at.first;
-}
+/* Sums of V^T M at a position over the tiles of a block: what all pairs of channels share, and where its first place and tile are in V and M. */
+typedef struct position {
+    cnnbn__tmul sum;
+    ptrdiff_t v, m;
+} position;
 
-/* Sums of a slice: u[q] (+)= V^T M over n tiles. */
-static void add_tiles(const backward *b, ptrdiff_t tile, ptrdiff_t n, int add)
+/* What all positions share: of a run of `count` blocks, the first of which is this one, whose tiles are rows from `row` on. */
+static position any_position(const backward *b, const cnnbn__wino_block *block, int count, ptrdiff_t row, ptrdiff_t ldc,
+                             int add)
 {
     const cnnbn__wino *w = b->w;
-    const ptrdiff_t plane = wino_plane(w->g->C, w->cols_k);
-    cnnbn__tmul m = {.ldc = w->cols_k, .n_t = n, .add = add};
-    const ptrdiff_t C = w->g->C, step = tile_rows(C, VEC_TMUL_ROWS);
+    const ptrdiff_t pitch = w->across.places;
+    position p = {.sum = {.lda = w->ld_c,
+                          .ldb = w->ld_k,
+                          .ldc = ldc,
+                          .a_outer = pitch * b->plane_v,
+                          .a_inner = b->plane_v,
+                          .b_outer = pitch * b->plane_m,
+                          .b_inner = b->plane_m,
+                          .add = add},
+                  .v = row * w->ld_c,
+                  .m = row * w->ld_k};
+    if (w->mixed) { /* a position has one place */
+        p.sum.n_outer = count;
+        p.sum.a_outer = block->n * w->ld_c;
+        p.sum.b_outer = block->n * w->ld_k;
+    }
+    return p;
+}
+
+/* Makes it that of (i, j), for which `any` was made. */
+VEC_INLINE void set_position(const backward *b, const cnnbn__wino_block *block, const position *any, int i, int j,
+                             position *p)
+{
+    const cnnbn__wino_places at = wino_places(b->w, block, i, j);
+    if (!b->w->mixed) p->sum.n_outer = at.rows;
+    p->sum.n_inner = at.cols;
+    p->sum.n_t = at.n;
+    p->v = any->v + at.first * b->plane_v;
+    p->m = any->m + at.first * b->plane_m;
+}
+
+/* One for each run of a stretch. */
+static void any_positions(const backward *b, const stretch *all, ptrdiff_t ldc, int add, position any[])
+{
+    for (int r = 0; r < all->n_runs; r++) {
+        const int n = all->first[r];
+        any[r] = any_position(b, &all->block[n], all->first[r + 1] - n, all->row[n], ldc, add || r);
+    }
+}
+
+/* What the next stretch will read of x. */
+static void fetch_x(const backward *b, const stretch *next, cnnbn__fetch *fetch)
+{
+    for (int n = 0; n < next->n; n++) {
+        const char *begin = NULL;
+        wino_memory(b->w, &next->block[n], 1, b->args->x, &begin, &fetch->read_end);
+        if (!fetch->read) fetch->read = begin;
+    }
+}
+
+/* u (+)= V^T M at a position, all pairs of channels. */
+static void add_position(const backward *b, const position *p, int n_runs, float *u, cnnbn__fetch *fetch)
+{
+    const ptrdiff_t C = b->w->g->C, ld = b->w->cols_k, step = tile_rows(C, VEC_TMUL_ROWS);
+    for (ptrdiff_t k = 0; k < ld; k += TILE_COLS) {
+        const ptrdiff_t cols = ld - k < TILE_COLS ? ld - k : TILE_COLS;
+        for (ptrdiff_t c = 0; c < C; c += step) {
+            cnnbn__tmul_fn *const tmul = tmul_tiles[cols > VEC_LEN][(C - c < step ? C - c : step) - 1];
+            for (int r = 0; r < n_runs; r++)
+                if (p[r].sum.n_t) tmul(&p[r].sum, b->v + p[r].v + c, b->m + p[r].m + k, u + c * ld + k, cols);
+            fetch_some(fetch);
+        }
+    }
+}
+
+/* Sums of a slice: u[q] (+)= V^T M over a stretch. A slice's first block has tiles with all places. */
+static void add_tiles(const backward *b, const stretch *now, const stretch *next, int add)
+{
+    const cnnbn__wino *w = b->w;
+    const ptrdiff_t C = w->g->C, plane = wino_plane(C, w->cols_k);
     cnnbn__fetch fetch = {0};
-    next_x(b, tile + n, &fetch);
-    fetch_over(&fetch, w->positions * ((w->cols_k + TILE_COLS - 1) / TILE_COLS) * ((C + step - 1) / step));
-    for (int q = 0; q < w->positions; q++)
-        for (ptrdiff_t k = 0; k < w->cols_k; k += TILE_COLS) {
-            const ptrdiff_t first = sum_places(b, q, &m);
-            ptrdiff_t cols = w->cols_k - k < TILE_COLS ? w->cols_k - k : TILE_COLS;
-            for (ptrdiff_t c = 0; c < C; c += step) {
-                ptrdiff_t rows = C - c < step ? C - c : step;
-                tmul_tiles[cols > VEC_LEN][rows - 1](&m, b->v + first * b->plane_v + c, b->m + first * b->plane_m + k,
-                                                     b->u + q * plane + c * w->cols_k + k, cols);
-                fetch_some(&fetch);
-            }
+    fetch_x(b, next, &fetch);
+    fetch_over(&fetch, w->positions * tile_count(w->cols_k, TILE_COLS) * tile_count(C, VEC_TMUL_ROWS));
+    position any[BLOCKS_MAX], p[BLOCKS_MAX];
+    any_positions(b, now, w->cols_k, add, any);
+    memcpy(p, any, (size_t)now->n_runs * sizeof *p);
+    float *u = b->u;
+    for (int i = 0; i < w->down.positions; i++)
+        for (int j = 0; j < w->across.positions; j++, u += plane) {
+            for (int r = 0; r < now->n_runs; r++) set_position(b, &now->block[now->first[r]], &any[r], i, j, &p[r]);
+            add_position(b, p, now->n_runs, u, &fetch);
         }
 }
 
 /* dw of rows x cols pairs of channels, whose sums have rows of ld_u floats. */
-VEC_INLINE void back_by(const int kind, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u, ptrdiff_t plane,
-                        float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
+VEC_INLINE void back_by(const int shape, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u,
+                        ptrdiff_t plane, float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
 {
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < cols; j += VEC_LEN)
-            back_vec(kind, u + i * ld_u + j, plane, dw + i * ld_dw + j, tap, vec_lanes(cols, j));
+            back_vec(shape, u + i * ld_u + j, plane, dw + i * ld_dw + j, tap, vec_lanes(cols, j));
 }
 
 static void back(const cnnbn__wino *w, ptrdiff_t rows, ptrdiff_t cols, const float *u, ptrdiff_t ld_u, ptrdiff_t plane,
                  float *dw, ptrdiff_t ld_dw, ptrdiff_t tap)
 {
-    WINO_BY_KIND(w->kind, back_by, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
+    WINO_BY_SHAPE(w->shape[0][0], back_by, rows, cols, u, ld_u, plane, dw, ld_dw, tap);
 }
 
 static void write_slice(const backward *b, float *dw)
@@ -258,25 +320,31 @@ static void write_slice(const backward *b, float *dw)
     back(b->w, C, K, b->u, b->w->cols_k, wino_plane(C, b->w->cols_k), dw, K, C * K);
 }
 
-/* dw of a slice that is one block, from its n tiles. */
-static void add_parts(const backward *b, ptrdiff_t tile, ptrdiff_t n, float *dw)
+/* dw of a slice that is one stretch. */
+static void add_parts(const backward *b, const stretch *now, const stretch *next, float *dw)
 {
     const cnnbn__wino *w = b->w;
     const ptrdiff_t C = w->g->C, K = w->g->K, plane = PART_ROWS * TILE_COLS;
-    cnnbn__tmul m = {.ldc = TILE_COLS, .n_t = n};
     cnnbn__fetch fetch = {0};
-    next_x(b, tile + n, &fetch);
-    fetch_over(&fetch, w->positions * ((C + PART_ROWS - 1) / PART_ROWS) * ((K + TILE_COLS - 1) / TILE_COLS));
+    fetch_x(b, next, &fetch);
+    fetch_over(&fetch, w->positions * tile_count(C, PART_ROWS) * tile_count(K, TILE_COLS));
+    position any[BLOCKS_MAX], p[BLOCKS_MAX];
+    any_positions(b, now, TILE_COLS, 0, any);
+    memcpy(p, any, (size_t)now->n_runs * sizeof *p);
     for (ptrdiff_t c0 = 0; c0 < C; c0 += PART_ROWS)
         for (ptrdiff_t k = 0; k < K; k += TILE_COLS) {
             const ptrdiff_t rows = C - c0 < PART_ROWS ? C - c0 : PART_ROWS,
                             cols = K - k < TILE_COLS ? K - k : TILE_COLS;
-            for (int q = 0; q < w->positions; q++) {
-                const ptrdiff_t first = sum_places(b, q, &m);
-                tmul_panel(&m, rows, b->v + first * b->plane_v + c0, b->m + first * b->plane_m + k, b->u + q * plane,
-                           vec_round_up(cols));
-                fetch_some(&fetch);
-            }
+            float *u = b->u;
+            for (int i = 0; i < w->down.positions; i++)
+                for (int j = 0; j < w->across.positions; j++, u += plane) {
+                    for (int r = 0; r < now->n_runs; r++) {
+                        set_position(b, &now->block[now->first[r]], &any[r], i, j, &p[r]);
+                        if (p[r].sum.n_t)
+                            tmul_panel(&p[r].sum, rows, b->v + p[r].v + c0, b->m + p[r].m + k, u, vec_round_up(cols));
+                    }
+                    fetch_some(&fetch);
+                }
             back(w, rows, cols, b->u, TILE_COLS, plane, dw + c0 * K + k, K, C * K);
         }
 }
@@ -310,6 +378,34 @@ static void slice_sums(const backward *b, const float *dw, double *sums)
     }
 }
 
+/* The blocks from `block` on, as many as V and M hold; returns the one behind them. */
+static cnnbn__wino_block gather(const backward *b, cnnbn__wino_block block, stretch *all)
+{
+    const ptrdiff_t most = b->w->bwd_block;
+    all->n = all->n_runs = 0;
+    all->rows = 0;
+    while (block.n && all->n < BLOCKS_MAX && all->rows + block.n <= most) {
+        const cnnbn__wino_block *last = all->n ? &all->block[all->n - 1] : NULL;
+        if (!last || block.n != last->n || block.lower != last->lower) all->first[all->n_runs++] = all->n;
+        all->block[all->n] = block;
+        all->row[all->n++] = all->rows;
+        all->rows += block.n;
+        block = wino_next_block(b->w, &block, most);
+    }
+    all->first[all->n_runs] = all->n;
+    return block;
+}
+
+/* The first block of slice s, or of the first one behind it that has any; with n = 0 if there is none. */
+static cnnbn__wino_block first_block(const backward *b, int s)
+{
+    const cnnbn_run *run = b->args->run;
+    cnnbn__wino_block block = {0};
+    for (; s < run->n_slices && block.n == 0; s++)
+        block = wino_block_of(b->w, run->bounds[s], run->bounds[s + 1], b->w->bwd_block);
+    return block;
+}
+
 /* dw's stack is the caller's. */
 static void by_slices(backward *b)
 {
@@ -317,21 +413,28 @@ static void by_slices(backward *b)
     const cnnbn_run *run = b->args->run;
     const size_t n_dw = 9 * (size_t)w->g->C * (size_t)w->g->K;
     int height = 0;
+    stretch two[2], *now = &two[0], *next = &two[1];
+    cnnbn__wino_block behind = gather(b, first_block(b, 0), now);
     for (int s = 0; s < run->n_slices; s++) {
-        ptrdiff_t begin = (ptrdiff_t)run->bounds[s] * w->tiles, end = (ptrdiff_t)run->bounds[s + 1] * w->tiles;
         float *dw = b->args->dw ? b->args->dw + (size_t)height * b->args->dw_stride : NULL;
-        for (ptrdiff_t tile = begin; tile < end; tile += w->bwd_block) {
-            ptrdiff_t n = end - tile < w->bwd_block ? end - tile : w->bwd_block;
-            transform(b, tile, n, tile - begin, 0);
-            if (dw && w->sums == WINO_SUMS_PARTS) add_parts(b, tile, n, dw);
-            if (dw && w->sums == WINO_SUMS_WHOLE) add_tiles(b, tile, n, tile > begin);
-            if (b->args->dx) data(b, tile, n);
+        ptrdiff_t in_slice = 0;
+        while (now->n && now->block[0].first < run->bounds[s + 1]) {
+            behind = gather(b, behind.n ? behind : first_block(b, s + 1), next);
+            for (int n = 0; n < now->n; n++) transform(b, &now->block[n], in_slice + now->row[n], now->row[n]);
+            if (dw && w->sums == WINO_SUMS_PARTS) add_parts(b, now, next, dw);
+            if (dw && w->sums == WINO_SUMS_WHOLE) add_tiles(b, now, next, in_slice > 0);
+            for (int n = 0; b->args->dx && n < now->n; n++)
+                data(b, &now->block[n], now->row[n], n < next->n ? &next->block[n] : NULL);
+            in_slice += now->rows;
+            stretch *done = now;
+            now = next;
+            next = done;
         }
         if (!dw) {
             bias_push(b, s);
             continue;
         }
-        if (end == begin)
+        if (in_slice == 0)
             memset(dw, 0, n_dw * sizeof *dw);
         else if (w->sums == WINO_SUMS_WHOLE)
             write_slice(b, dw);
@@ -345,20 +448,20 @@ static void by_slices(backward *b)
     }
 }
 
-/* What position q's sums read of n tiles: so few rows at a place that only we know the next ones. */
-static void fetch_sums(const backward *b, int q, const float *v, const float *d, ptrdiff_t n, ptrdiff_t width)
+/* What a position's sums read of its tiles: so few rows at a place that only we know the next ones. */
+static void fetch_sums(const position *p, const float *v, const float *d, ptrdiff_t width)
 {
-    const cnnbn__wino *w = b->w;
-    const cnnbn__wino_places at = wino_places(w, q);
-    for (int r = 0; r < at.rows * at.cols; r++) {
-        const ptrdiff_t place = wino_place(w, at, r);
-        for (ptrdiff_t t = 0; t < n; t++) {
-            const float *row = d + place * b->plane_m + t * w->ld_k;
-            __builtin_prefetch(v + place * b->plane_v + t * w->ld_c, 0, 3);
-            __builtin_prefetch(row, 0, 3);
-            __builtin_prefetch(row + width - VEC_LEN, 0, 3);
+    const cnnbn__tmul *m = &p->sum;
+    for (ptrdiff_t o = 0; o < m->n_outer; o++)
+        for (ptrdiff_t i = 0; i < m->n_inner; i++) {
+            const float *x = v + p->v + o * m->a_outer + i * m->a_inner,
+                        *y = d + p->m + o * m->b_outer + i * m->b_inner;
+            for (ptrdiff_t t = 0; t < m->n_t; t++) {
+                __builtin_prefetch(x + t * m->lda, 0, 3);
+                __builtin_prefetch(y + t * m->ldb, 0, 3);
+                __builtin_prefetch(y + t * m->ldb + width - VEC_LEN, 0, 3);
+            }
         }
-    }
 }
 
 /* A tile of dw, rows [c, c + rows) and columns [k, k + cols): its partial sums of the slices [s0, s1), whose tiles are rows
@@ -371,7 +474,6 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
     const cnnbn_run *run = b->args->run;
     const ptrdiff_t width = vec_round_up(cols), plane = JOIN_ROWS * TILE_COLS, entry = 9 * plane;
     const ptrdiff_t tap = (ptrdiff_t)w->g->C * w->g->K;
-    cnnbn__tmul m = {.ldc = width};
     float *const lowest = b->stack;
     for (ptrdiff_t r = 0; r < 9; r++)
         for (ptrdiff_t i = 0; i < rows; i++) {
@@ -382,14 +484,21 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
     int base = height, top = height; /* entries [base, top) are here, from `lowest` on */
     for (int s = s0; s < s1; s++) {
         float *here = lowest + (top - base) * entry;
-        ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
-        m.n_t = (ptrdiff_t)(run->bounds[s + 1] - run->bounds[s]) * w->tiles;
+        const cnnbn__wino_block slice = wino_block_of(w, run->bounds[s], run->bounds[s + 1], w->bwd_block);
+        const ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
         const float *v = b->v + row * w->ld_c + c, *d = b->m + row * w->ld_k + k;
-        for (int q = 0; q < w->positions; q++) {
-            if (q + 1 < w->positions) fetch_sums(b, q + 1, v, d, m.n_t, width);
-            const ptrdiff_t first = sum_places(b, q, &m);
-            tmul_tiles[width > VEC_LEN][rows - 1](&m, v + first * b->plane_v, d + first * b->plane_m, b->u + q * plane,
-                                                  width);
+        const position any = any_position(b, &slice, 1, 0, width, 0);
+        position p[2] = {any, any}; /* the one that is summed, and the next one */
+        set_position(b, &slice, &any, 0, 0, &p[0]);
+        for (int q = 0, i = 0, j = 0; q < w->positions; q++) {
+            const position *at = &p[q % 2];
+            position *next = &p[1 - q % 2];
+            if (++j == w->across.positions) i++, j = 0;
+            if (i < w->down.positions) {
+                set_position(b, &slice, &any, i, j, next);
+                fetch_sums(next, v, d, width);
+            }
+            tmul_tiles[width > VEC_LEN][rows - 1](&at->sum, v + at->v, d + at->m, b->u + q * plane, width);
         }
         back(w, rows, width, b->u, width, plane, here, width, plane);
         top++;
@@ -441,17 +550,20 @@ static void by_joining(backward *b)
     const cnnbn_run *run = b->args->run;
     int height = 0;
     for (int s0 = 0, s1 = 0; s0 < run->n_slices; s0 = s1) {
-        ptrdiff_t begin = (ptrdiff_t)run->bounds[s0] * w->tiles;
+        const int begin = run->bounds[s0];
         do {
-            ptrdiff_t tile = (ptrdiff_t)run->bounds[s1] * w->tiles, end = (ptrdiff_t)run->bounds[s1 + 1] * w->tiles;
-            transform(b, tile, end - tile, 0, tile - begin);
+            const cnnbn__wino_block slice = wino_block_of(w, run->bounds[s1], run->bounds[s1 + 1], w->bwd_block);
+            transform(b, &slice, 0, (ptrdiff_t)(run->bounds[s1] - begin) * w->tiles);
             bias_push(b, s1++);
-        } while (s1 < run->n_slices && (ptrdiff_t)run->bounds[s1 + 1] * w->tiles - begin <= w->bwd_block);
+        } while (s1 < run->n_slices && (ptrdiff_t)(run->bounds[s1 + 1] - begin) * w->tiles <= w->bwd_block);
         if (b->args->dw) {
             join_block(b, s0, s1, height);
             for (int s = s0; s < s1; s++) height += 1 - run->n_merge[s];
         }
-        if (b->args->dx) data(b, begin, (ptrdiff_t)run->bounds[s1] * w->tiles - begin);
+        const cnnbn__wino_block all =
+            wino_block_of(w, begin, run->bounds[run->n_slices], (ptrdiff_t)(run->bounds[s1] - begin) * w->tiles);
+        const cnnbn__wino_block next = wino_next_block(w, &all, w->bwd_block);
+        if (b->args->dx) data(b, &all, 0, &next);
     }
 }
 
@@ -467,8 +579,7 @@ void winograd_bwd(const cnnbn_conv_plan *plan, const cnnbn_conv_bwd *args)
     b.m = b.v + w.places * b.plane_v;
     b.u = b.m + w.places * b.plane_m;
     b.stack = b.u + w.positions * JOIN_ROWS * TILE_COLS;
-    b.all = args->run->n_slices ? (ptrdiff_t)args->run->bounds[args->run->n_slices] * w.tiles : 0;
-    b.dy_tile = dy_tiles[w.kind][behind_index(args->behind)];
+    b.dy_tile = dy_tiles[behind_index(args->behind)];
     bias_clear(&b);
     if (w.sums == WINO_SUMS_JOINED)
         by_joining(&b);

@@ -1,9 +1,10 @@
-/* Winograd, forward. Blocks of tiles may span samples and slices: the bits of a tile depend on the tile alone. */
+/* Winograd, forward. The bits of a tile depend on the tile alone. Blocks may span slices, but where shapes are mixed, as the order of tiles
+ * is then by groups, and the sums for a batch norm are in this order. */
 #include "conv_winograd.h"
 #include "stack.h"
 
-/* Batch-norm sums about the slice's first output: float sums of STAT_TILES tiles (of 6x6: STAT_TILES_6), counted from the slice's first, are
- * flushed to double. */
+/* Batch-norm sums about the slice's first output: float sums of STAT_TILES tiles (where some have six rows or columns: STAT_TILES_6), counted
+ * from the slice's first, are flushed to double. */
 enum { STAT_TILES = 4, STAT_TILES_6 = 2 };
 
 typedef struct output {
@@ -11,7 +12,8 @@ typedef struct output {
     const cnnbn__wino *w;
     const float *bias;         /* [cols_k] */
     float *local, *sum, *sum2; /* [cols_k] each */
-    int slice, height, relu, apart;
+    int slice, height, relu, apart, stat_tiles;
+    ptrdiff_t in_slice; /* tiles of it that are done or begun */
 } output;
 
 static double *stat_entry(const output *o)
@@ -54,30 +56,32 @@ static void stat_close_slices(output *o, ptrdiff_t n)
         o->height =
             cnnbn__stack_push_f64(run, o->slice, o->height, 2 * (size_t)g->K, o->args->stat, o->args->stat_stride);
         o->slice++;
+        o->in_slice = 0;
         stat_clear(o);
     }
 }
 
 /* A^T m A + bias of one vector of channels, the first rows x cols outputs of it. The bias is one addition at position (1, 1),
  * whose column of A^T is all ones. */
-VEC_INLINE void output_vec(const int kind, const output *o, const int whole, const float *m, ptrdiff_t plane,
+VEC_INLINE void output_vec(const int shape, const output *o, const int whole, const float *m, ptrdiff_t plane,
                            ptrdiff_t k, int first, int rows, int cols, float *y)
 {
     const cnnbn_conv_geom *g = o->w->g;
-    const int span = wino_span(kind), outputs = wino_outputs(kind);
+    const int down = wino_down(shape), across = wino_across(shape), pitch = wino_pitch(shape, o->w->across.places);
+    const int n_down = wino_outputs(down), n_across = wino_outputs(across);
     ptrdiff_t lanes = whole ? VEC_LEN : vec_lanes(g->K, k), row = (ptrdiff_t)g->Q * g->K, pixel = g->K;
-    vec t[WINO_OUTPUTS_MAX][WINO_SPAN_MAX];
+    vec t[WINO_OUTPUTS_MAX][WINO_PLACES_MAX];
     VEC_UNROLL
-    for (int j = 0; j < span; j++) {
-        vec a[WINO_SPAN_MAX], b[WINO_OUTPUTS_MAX];
+    for (int j = 0; j < wino_span(across); j++) {
+        vec a[WINO_PLACES_MAX], b[WINO_OUTPUTS_MAX];
         const float *from = m + j * plane + k;
         VEC_OPAQUE(from);
         VEC_UNROLL
-        for (int i = 0; i < span; i++) a[i] = vec_load(from + i * (span * plane));
+        for (int i = 0; i < wino_span(down); i++) a[i] = vec_load(from + i * (pitch * plane));
         if (j == 1) a[1] = a[1] + vec_load(o->bias + k);
-        wino_at_m(kind, a, b);
+        wino_at_m(down, a, b);
         VEC_UNROLL
-        for (int i = 0; i < outputs; i++) t[i][j] = b[i];
+        for (int i = 0; i < n_down; i++) t[i][j] = b[i];
     }
     const int stat = o->args->stat != NULL;
     vec local = vec_zero(), sum = vec_zero(), sum2 = vec_zero();
@@ -87,14 +91,14 @@ VEC_INLINE void output_vec(const int kind, const output *o, const int whole, con
         sum2 = vec_load(o->sum2 + k);
     }
     VEC_UNROLL
-    for (int i = 0; i < outputs; i++) {
+    for (int i = 0; i < n_down; i++) {
         if (!whole && i >= rows) break;
         vec b[WINO_OUTPUTS_MAX];
-        wino_at_m(kind, t[i], b);
+        wino_at_m(across, t[i], b);
         float *to = y + i * row + k;
         VEC_OPAQUE(to);
         VEC_UNROLL
-        for (int j = 0; j < outputs; j++) {
+        for (int j = 0; j < n_across; j++) {
             if (!whole && j >= cols) break;
             vec z = o->relu ? vec_relu(b[j]) : b[j];
             if (!whole && o->apart) {
@@ -124,68 +128,82 @@ VEC_INLINE void output_vec(const int kind, const output *o, const int whole, con
     }
 }
 
-VEC_INLINE void output_tile_by(const int kind, output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane)
+VEC_INLINE void output_tile_by(const int shape, output *o, const cnnbn__wino_tile *at, const float *m, ptrdiff_t plane)
 {
-    const cnnbn__wino *w = o->w;
-    const cnnbn_conv_geom *g = w->g;
-    cnnbn__wino_at at = wino_at(w, tile);
-    const int outputs = wino_outputs(kind), p = at.i * outputs, q = at.j * outputs;
-    const int rows = g->P - p < outputs ? g->P - p : outputs, cols = g->Q - q < outputs ? g->Q - q : outputs;
-    float *y = o->args->y + ((at.sample * g->P + p) * g->Q + q) * g->K;
-    ptrdiff_t in_slice = 0;
-    if (o->args->stat) {
-        if (at.i == 0 && at.j == 0) stat_close_slices(o, at.sample);
-        in_slice = tile - (ptrdiff_t)o->args->run->bounds[o->slice] * w->tiles;
-        if (in_slice && in_slice % (kind == WINO_6 ? STAT_TILES_6 : STAT_TILES) == 0) stat_flush(o);
-    }
+    const cnnbn_conv_geom *g = o->w->g;
+    const int n_down = wino_outputs(wino_down(shape)), n_across = wino_outputs(wino_across(shape));
+    const int rows = wino_within(g->P - at->p, n_down), cols = wino_within(g->Q - at->q, n_across);
+    float *y = o->args->y + (((ptrdiff_t)at->sample * g->P + at->p) * g->Q + at->q) * g->K;
+    const int first = o->in_slice == 1;
     ptrdiff_t k = 0;
-    if (rows == outputs && cols == outputs && !o->apart)
-        for (; k + VEC_LEN <= g->K; k += VEC_LEN) output_vec(kind, o, 1, m, plane, k, in_slice == 0, rows, cols, y);
-    for (; k < g->K; k += VEC_LEN) output_vec(kind, o, 0, m, plane, k, in_slice == 0, rows, cols, y);
+    if (rows == n_down && cols == n_across && !o->apart)
+        for (; k + VEC_LEN <= g->K; k += VEC_LEN) output_vec(shape, o, 1, m, plane, k, first, rows, cols, y);
+    for (; k < g->K; k += VEC_LEN) output_vec(shape, o, 0, m, plane, k, first, rows, cols, y);
 }
 
-typedef void output_fn(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane);
-#define OUTPUT(kind)                                                                           \
-    static void output_tile_##kind(output *o, ptrdiff_t tile, const float *m, ptrdiff_t plane) \
-    {                                                                                          \
-        output_tile_by(kind, o, tile, m, plane);                                               \
+typedef void output_fn(output *o, const cnnbn__wino_tile *at, const float *m, ptrdiff_t plane);
+#define OUTPUT(shape)                                                                                       \
+    static void output_tile_##shape(output *o, const cnnbn__wino_tile *at, const float *m, ptrdiff_t plane) \
+    {                                                                                                       \
+        output_tile_by(shape, o, at, m, plane);                                                             \
     }
-OUTPUT(0)
-OUTPUT(1)
-OUTPUT(2)
-static output_fn *const output_tiles[WINO_KINDS] = {output_tile_0, output_tile_1, output_tile_2};
+#define OUTPUT_ENTRY(shape) output_tile_##shape,
+WINO_EACH_SHAPE(OUTPUT)
+static output_fn *const output_tiles[WINO_SHAPES] = {WINO_EACH_SHAPE(OUTPUT_ENTRY)};
+
+static void output_block(output *o, const cnnbn__wino_block *b, const float *m, ptrdiff_t plane)
+{
+    const cnnbn__wino *w = o->w;
+    cnnbn__wino_tile at = b->begin;
+    for (ptrdiff_t t = 0; t < b->n; t++, wino_go_on(w, b, 1, &at)) {
+        if (o->args->stat) {
+            if (at.i == 0 && at.j == 0) stat_close_slices(o, at.sample);
+            if (o->in_slice && o->in_slice % o->stat_tiles == 0) stat_flush(o);
+            o->in_slice++;
+        }
+        output_tiles[at.shape](o, &at, m + t * w->ld_k, plane);
+    }
+}
+
+/* Samples [first, limit), of one slice where shapes are mixed. */
+static void forward(output *o, int first, int limit, float *v, float *m)
+{
+    const cnnbn__wino *w = o->w;
+    const cnnbn_conv_fwd *args = o->args;
+    const ptrdiff_t plane_v = wino_plane(w->fwd_block, w->ld_c), plane_m = wino_plane(w->fwd_block, w->ld_k);
+    const cnnbn__wino_product product = {w->g->C,        w->cols_k,  v, w->ld_c, plane_v,
+                                         args->prepared, w->plane_u, m, w->ld_k, plane_m};
+    cnnbn__wino_block b = wino_block_of(w, first, limit, w->fwd_block), next;
+    for (; b.n; b = next) {
+        cnnbn__fetch fetch = {0};
+        next = wino_next_block(w, &b, w->fwd_block);
+        wino_memory(w, &next, 1, args->x, &fetch.read, &fetch.read_end);
+        wino_memory(w, &b, 0, args->y, &fetch.write, &fetch.write_end);
+        wino_load_tiles(w, args->x, &args->in, &b, v, plane_v);
+        wino_products(w, &b, &product, &fetch);
+        output_block(o, &b, m, plane_m);
+    }
+}
 
 void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
 {
-    const cnnbn_conv_geom *g = &plan->geom;
     cnnbn__wino w;
     wino_of(plan, &w);
-    ptrdiff_t plane_v = wino_plane(w.fwd_block, w.ld_c), plane_m = wino_plane(w.fwd_block, w.ld_k);
-    float *v = args->workspace, *m = v + w.places * plane_v, *rest = m + w.places * plane_m;
-    output o = {args,
-                &w,
-                args->prepared + w.positions * w.plane_u,
-                rest,
-                rest + w.cols_k,
-                rest + 2 * w.cols_k,
-                0,
-                0,
-                act_is_relu(args->act),
-                act_is_apart(args->act)};
-    int N = args->run->n_slices ? args->run->bounds[args->run->n_slices] : 0;
-    ptrdiff_t all = (ptrdiff_t)N * w.tiles;
+    float *v = args->workspace, *m = v + w.places * wino_plane(w.fwd_block, w.ld_c);
+    float *rest = m + w.places * wino_plane(w.fwd_block, w.ld_k);
+    output o = {.args = args,
+                .w = &w,
+                .bias = args->prepared + w.positions * w.plane_u,
+                .local = rest,
+                .sum = rest + w.cols_k,
+                .sum2 = rest + 2 * w.cols_k,
+                .relu = act_is_relu(args->act),
+                .apart = act_is_apart(args->act),
+                .stat_tiles = w.shape[0][0] == WINO_4X4 || w.shape[0][0] == WINO_STRIDED ? STAT_TILES : STAT_TILES_6};
+    const cnnbn_run *run = args->run;
     if (args->stat) stat_clear(&o);
-    for (ptrdiff_t b = 0; b < all; b += w.fwd_block) {
-        ptrdiff_t n = all - b < w.fwd_block ? all - b : w.fwd_block;
-        wino_load_tiles(&w, args->x, &args->in, b, n, v, plane_v);
-        const cnnbn__wino_product product = {n,         g->C, w.cols_k, v,      w.ld_c, plane_v, args->prepared,
-                                             w.plane_u, m,    w.ld_k,   plane_m};
-        cnnbn__fetch fetch = {0};
-        ptrdiff_t next = all - b - n < w.fwd_block ? all - b - n : w.fwd_block;
-        wino_rows_in(&w, b + n, next, args->x, &fetch.read, &fetch.read_end);
-        wino_rows_out(&w, b, n, args->y, &fetch.write, &fetch.write_end);
-        wino_products(&w, &product, &fetch);
-        for (ptrdiff_t t = 0; t < n; t++) output_tiles[w.kind](&o, b + t, m + t * w.ld_k, plane_m);
-    }
+    for (int s = 0; w.mixed && s < run->n_slices; s++) forward(&o, run->bounds[s], run->bounds[s + 1], v, m);
+    const int N = run->n_slices ? run->bounds[run->n_slices] : 0;
+    if (!w.mixed) forward(&o, 0, N, v, m);
     if (args->stat) stat_close_slices(&o, N);
 }

@@ -4,7 +4,7 @@
 
 /* Columns of a strip, which stays in L1. */
 enum { STRIP_COLUMNS = 40 };
-typedef float strip[STRIP_COLUMNS][WINO_SPAN_MAX][VEC_LEN];
+typedef float strip[STRIP_COLUMNS][WINO_PLACES_MAX][VEC_LEN];
 
 /* Pixels under n tiles beside each other. */
 typedef struct pixels {
@@ -13,6 +13,13 @@ typedef struct pixels {
     int n, columns;
     int top, bottom, left, right; /* rows [top, bottom) and columns [left, right) lie in the image */
 } pixels;
+
+/* Rows of V, the first tile's first: ld floats apart, their places `plane` floats apart, rows of these `pitch` places. */
+typedef struct matrix {
+    float *at;
+    ptrdiff_t ld, plane;
+    int pitch;
+} matrix;
 
 /* What a prologue does to one vector of channels as it is loaded. */
 typedef struct change {
@@ -52,7 +59,7 @@ VEC_INLINE void column(const int kind, const int affine, const int relu, const i
                        ptrdiff_t lanes, float to[][VEC_LEN])
 {
     const int span = wino_span(kind);
-    vec d[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
+    vec d[WINO_PLACES_MAX], b[WINO_PLACES_MAX];
     VEC_UNROLL
     for (int i = 0; i < span; i++) {
         if (i < top || i >= bottom) {
@@ -88,17 +95,17 @@ VEC_INLINE void columns(const int kind, const int affine, const int relu, const 
     zero_columns(kind, s, at->right, at->columns);
 }
 
-/* Along the rows of the tile whose first column is s[0]. */
-VEC_INLINE void rows(const int kind, strip s, float *v, ptrdiff_t plane)
+/* Along the rows of the tile whose first column is s[0]; rows of places are `pitch` places apart. */
+VEC_INLINE void rows(const int shape, strip s, float *v, ptrdiff_t plane, ptrdiff_t pitch)
 {
-    const int span = wino_span(kind);
+    const int across = wino_across(shape), span = wino_span(across);
     VEC_UNROLL
-    for (int i = 0; i < span; i++) {
-        vec d[WINO_SPAN_MAX], b[WINO_SPAN_MAX];
+    for (int i = 0; i < wino_span(wino_down(shape)); i++) {
+        vec d[WINO_PLACES_MAX], b[WINO_PLACES_MAX];
         VEC_UNROLL
         for (int j = 0; j < span; j++) d[j] = vec_load(s[j][i]);
-        wino_bt(kind, d, b);
-        float *to = v + i * (span * plane);
+        wino_bt(across, d, b);
+        float *to = v + i * (pitch * plane);
         VEC_OPAQUE(to);
         VEC_UNROLL
         for (int j = 0; j < span; j++) vec_store(to + j * plane, b[j]);
@@ -106,73 +113,65 @@ VEC_INLINE void rows(const int kind, strip s, float *v, ptrdiff_t plane)
 }
 
 /* The rows that lie in the image are constants where it is all of them, or all but the first or the last. */
-VEC_INLINE void load_by(const int kind, const int affine, const int relu, const pixels *at, const cnnbn_prologue *in,
-                        ptrdiff_t C, float *v, ptrdiff_t ld, ptrdiff_t plane)
+VEC_INLINE void load_by(const int shape, const int affine, const int relu, const pixels *at, const cnnbn_prologue *in,
+                        ptrdiff_t C, const matrix *v)
 {
-    const int span = wino_span(kind), step = wino_outputs(kind) * wino_stride(kind);
+    const int down = wino_down(shape), span = wino_span(down), step = wino_step(wino_across(shape));
     const int top = at->top, bottom = at->bottom;
     _Alignas(64) strip s;
     for (ptrdiff_t c = 0; c < C; c += VEC_LEN) {
         const ptrdiff_t lanes = vec_lanes(C, c);
         const int full = lanes == VEC_LEN && !act_is_apart(in->act);
         if (full && top == 0 && bottom == span)
-            columns(kind, affine, relu, 1, 0, span, at, in, c, lanes, s);
+            columns(down, affine, relu, 1, 0, span, at, in, c, lanes, s);
         else if (full && top == 1 && bottom == span)
-            columns(kind, affine, relu, 1, 1, span, at, in, c, lanes, s);
+            columns(down, affine, relu, 1, 1, span, at, in, c, lanes, s);
         else if (full && top == 0 && bottom == span - 1)
-            columns(kind, affine, relu, 1, 0, span - 1, at, in, c, lanes, s);
+            columns(down, affine, relu, 1, 0, span - 1, at, in, c, lanes, s);
         else
-            columns(kind, affine, relu, 0, top, bottom, at, in, c, lanes, s);
-        for (int t = 0; t < at->n; t++) rows(kind, s + t * step, v + t * ld + c, plane);
+            columns(down, affine, relu, 0, top, bottom, at, in, c, lanes, s);
+        for (int t = 0; t < at->n; t++)
+            rows(shape, s + t * step, v->at + t * v->ld + c, v->plane, wino_pitch(shape, v->pitch));
     }
 }
 
-/* One function for each kind of tile and of prologue, so that none is asked about pixel by pixel. */
-typedef void load_fn(const pixels *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, ptrdiff_t ld, ptrdiff_t plane);
-#define LOAD(kind, affine, relu)                                                                                   \
-    static void load_##kind##_##affine##_##relu(const pixels *at, const cnnbn_prologue *in, ptrdiff_t C, float *v, \
-                                                ptrdiff_t ld, ptrdiff_t plane)                                     \
-    {                                                                                                              \
-        load_by(kind, affine, relu, at, in, C, v, ld, plane);                                                      \
+/* One function for each shape of tile and kind of prologue, so that none is asked about pixel by pixel. */
+typedef void load_fn(const pixels *at, const cnnbn_prologue *in, ptrdiff_t C, const matrix *v);
+#define LOAD(shape, affine, relu)                                                                         \
+    static void load_##shape##_##affine##_##relu(const pixels *at, const cnnbn_prologue *in, ptrdiff_t C, \
+                                                 const matrix *v)                                         \
+    {                                                                                                     \
+        load_by(shape, affine, relu, at, in, C, v);                                                       \
     }
-#define LOADS(kind) LOAD(kind, 0, 0) LOAD(kind, 0, 1) LOAD(kind, 1, 0) LOAD(kind, 1, 1)
-#define LOADS_ENTRY(kind)                        \
-    {                                            \
-        {load_##kind##_0_0, load_##kind##_0_1},  \
-        {                                        \
-            load_##kind##_1_0, load_##kind##_1_1 \
-        }                                        \
-    }
-LOADS(0)
-LOADS(1)
-LOADS(2)
-static load_fn *const loads[WINO_KINDS][2][2] = {LOADS_ENTRY(0), LOADS_ENTRY(1), LOADS_ENTRY(2)};
+#define LOADS(shape) LOAD(shape, 0, 0) LOAD(shape, 0, 1) LOAD(shape, 1, 0) LOAD(shape, 1, 1)
+#define LOADS_ENTRY(shape) {{load_##shape##_0_0, load_##shape##_0_1}, {load_##shape##_1_0, load_##shape##_1_1}},
+WINO_EACH_SHAPE(LOADS)
+static load_fn *const loads[WINO_SHAPES][2][2] = {WINO_EACH_SHAPE(LOADS_ENTRY)};
 
-void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, ptrdiff_t tile, ptrdiff_t n,
+void wino_load_tiles(const cnnbn__wino *w, const float *x, const cnnbn_prologue *in, const cnnbn__wino_block *b,
                      float *v, ptrdiff_t plane)
 {
     const cnnbn_conv_geom *g = w->g;
-    const int shared = w->span - w->step, most = (STRIP_COLUMNS - shared) / w->step;
-    load_fn *const load = loads[w->kind][in->mean != NULL][act_is_relu(in->act)];
-    while (n > 0) {
-        const cnnbn__wino_at first = wino_at(w, tile);
-        const int h0 = first.i * w->step - g->pad_top, w0 = first.j * w->step - g->pad_left;
-        const int run = wino_within(wino_within(w->tiles_w - first.j, most), (int)n),
-                  n_columns = run * w->step + shared;
+    cnnbn__wino_tile first = b->begin;
+    while (first.t < b->n) {
+        const int shape = first.shape, down = wino_down(shape), across = wino_across(shape);
+        const int step = wino_step(across), shared = wino_span(across) - step;
+        const int h0 = first.p * wino_stride(down) - g->pad_top, w0 = first.q * wino_stride(across) - g->pad_left;
+        const int run = wino_within(first.n, (STRIP_COLUMNS - shared) / step);
+        const int n_columns = run * step + shared;
         const pixels at = {
-            .corner = x + ((first.sample * g->H + h0) * g->W + w0) * g->C,
+            .corner = x + (((ptrdiff_t)first.sample * g->H + h0) * g->W + w0) * g->C,
             .row = (ptrdiff_t)g->W * g->C,
             .pixel = g->C,
             .n = run,
             .columns = n_columns,
-            .top = wino_within(-h0, w->span),
-            .bottom = wino_within(g->H - h0, w->span),
+            .top = wino_within(-h0, wino_span(down)),
+            .bottom = wino_within(g->H - h0, wino_span(down)),
             .left = wino_within(-w0, n_columns),
             .right = wino_within(g->W - w0, n_columns),
         };
-        load(&at, in, g->C, v, w->ld_c, plane);
-        v += run * w->ld_c;
-        tile += run;
-        n -= run;
+        const matrix rows_of = {v + first.t * w->ld_c, w->ld_c, plane, w->across.places};
+        loads[shape][in->mean != NULL][act_is_relu(in->act)](&at, in, g->C, &rows_of);
+        wino_go_on(w, b, run, &first);
     }
 }

@@ -1,7 +1,7 @@
 # The vector kernels of the convolution and the dense layer: every source compiled once an instruction set.
 set(simd_conv_sources conv_table.c conv_tile.c conv_core.c conv_direct.c conv_direct_dw.c conv_direct_few.c
-                      conv_depthwise.c conv_winograd.c conv_winograd_input.c conv_winograd_overlap.c conv_winograd_fwd.c
-                      conv_winograd_bwd.c dense_fwd.c dense_few.c dense_few_weights.c dense_bwd.c)
+                      conv_depthwise.c conv_winograd.c conv_winograd_cut.c conv_winograd_input.c conv_winograd_overlap.c
+                      conv_winograd_fwd.c conv_winograd_bwd.c dense_fwd.c dense_few.c dense_few_weights.c dense_bwd.c)
 list(TRANSFORM simd_conv_sources PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

@@ -70,7 +70,7 @@ static void plan_sums(cnnbn__wino *w, ptrdiff_t slice, ptrdiff_t all)
     } else {
         w->bwd_block = slice_block(sums > LARGE_SUMS ? TILES_MIN : block_tiles(w, TILES_MIN), slice);
     }
-    if (w->mixed) { /* runs of several blocks, one of which must fit */
+    if (w->mixed) { /* stretches of several blocks, one of which must fit */
         const ptrdiff_t least = clamp(TILES_MIN, band_tiles(w), TILES_MAX);
         if (w->bwd_block < least) w->bwd_block = least;
     }

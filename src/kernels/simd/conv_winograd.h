@@ -7,7 +7,7 @@
  * 6x6 tiles B [ U . (A dY A^T) ] B^T added up in dx; backward weights is G^T [ sum over tiles of V . (A dY A^T) ] G.
  *
  * F(6x6, 3x3) makes 36 outputs by 64 products instead of 324, with twice the rounding error of F(4x4, 3x3): taken where that saves a tenth of
- * the products. Each axis is cut into sixes and then fours, 32 = 6 + 6 + 6 + 6 + 4 + 4, so that an image may have tiles of four shapes; one of four
+ * the products. Where mixed tiles save more still, an axis is cut into sixes and then fours, 32 = 6 + 6 + 6 + 6 + 4 + 4, so that an image may have tiles of four shapes; one of four
  * rows has the first places of one of six, and no others.
  *
  * With strides of 2 the inputs of even number along an axis, and those of odd number, are signals of their own: taps 0 and 2
@@ -28,7 +28,7 @@
 #include "ew.h"
 
 /* How backward weights come by dw of a slice, whose sums in the Winograd domain are four times as large: whole, block of tiles after
- * block; or, of a slice that is one block, part by part, so that a part's sums are still in L2 when they become dw; or, where dw
+ * block; or, of a slice that V and M hold at once, part by part, so that a part's sums are still in L2 when they become dw; or, where dw
  * itself is large, a part of it through several slices, whose entries of the stack stay in L1. */
 typedef enum cnnbn__wino_sums { WINO_SUMS_WHOLE, WINO_SUMS_PARTS, WINO_SUMS_JOINED } cnnbn__wino_sums;
 
@@ -52,8 +52,8 @@ typedef struct cnnbn__wino {
     ptrdiff_t cols_c, cols_k;       /* channels rounded up to whole vectors */
     ptrdiff_t ld_c, ld_k;           /* rows of V and M */
     ptrdiff_t plane_u, plane_ut;    /* positions of U and U^T */
-    ptrdiff_t fwd_block, bwd_block; /* tiles done at once */
-    cnnbn__wino_sums sums;          /* but for WHOLE, backward blocks hold whole slices */
+    ptrdiff_t fwd_block, bwd_block; /* rows of V and M: the most tiles at once */
+    cnnbn__wino_sums sums;          /* but for WHOLE, backward ones hold whole slices */
 } cnnbn__wino;
 
 #define wino_of CNNBN__ISA(cnnbn__wino_of)
@@ -70,7 +70,7 @@ void wino_of(const cnnbn_conv_plan *plan, cnnbn__wino *w);
 
 /* ---------------------------------------------------------------- tiles (conv_winograd_cut.c) */
 
-/* Sets how the outputs are cut: everything above `positions` in the struct, and these. By the geometry alone. */
+/* Sets how the outputs are cut, all down to `places` in the struct, by the geometry alone. */
 void wino_cut(const cnnbn_conv_geom *g, cnnbn__wino *w);
 
 /* A tile of a block, number t in it: its sample, its number along the axes, its first output; it and those beside it are n of the block's
@@ -86,10 +86,10 @@ typedef struct cnnbn__wino_tile {
  * of the second; a block is a band of rows, in which all tiles of the first kind across are before those of the second. So tiles of a
  * shape are neighbours; and a tile is always behind the one above and the one to the left. */
 typedef struct cnnbn__wino_block {
-    int first, samples, limit; /* of the group; where the samples end of which groups are made */
+    int first, samples, limit; /* of the group; behind the last sample that may be in one */
     int lower;                 /* rows of tiles are of the second kind */
     ptrdiff_t tile, n;
-    ptrdiff_t n_wide;             /* tiles of the first kind across */
+    ptrdiff_t n_wide;             /* tiles of the first kind across: all, but where shapes are mixed */
     cnnbn__wino_tile begin, last; /* with n = 0 where there is none */
 } cnnbn__wino_block;
 
@@ -111,7 +111,8 @@ VEC_INLINE void wino_go_on(const cnnbn__wino *w, const cnnbn__wino_block *b, int
 }
 
 /* What a block touches of an [N][height][width][channels] array, [*begin, *end), which are left alone where that is nothing. is_input: of
- * the convolution's input or its gradient, else of its output. A lower block of several samples touches what upper ones are said to. */
+ * the convolution's input or its gradient, else of its output. Where groups may have several samples, the upper blocks report what the lower ones
+ * touch, too, and these nothing. */
 void wino_memory(const cnnbn__wino *w, const cnnbn__wino_block *b, int is_input, const float *base, const char **begin,
                  const char **end);
 

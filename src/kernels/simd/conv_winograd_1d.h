@@ -9,7 +9,8 @@
 /* Along an axis: F(4, 3); the same with strides of 2; F(6, 3); F(4, 3) beside it. */
 typedef enum cnnbn__wino_kind { WINO_4, WINO_4_STRIDE_2, WINO_6, WINO_4_OF_6 } cnnbn__wino_kind;
 
-/* Of a tile, its rows and columns of outputs; with strides of 2 these are 4x4. Fours are beside sixes but in the first. */
+/* Of a tile, its rows and columns of outputs; with strides of 2 these are 4x4. The last three
+ * have fours with the factors of sixes. */
 typedef enum cnnbn__wino_shape {
     WINO_4X4,
     WINO_STRIDED,
@@ -34,6 +35,7 @@ enum { WINO_OUTPUTS_MAX = 6, WINO_POSITIONS_MAX = 8, WINO_PLACES_MAX = 9 };
 
 /* F(0) F(1) ...: one of each shape. */
 #define WINO_EACH_SHAPE(F) F(0) F(1) F(2) F(3) F(4) F(5)
+_Static_assert(WINO_SHAPES == 6, "all that have numbers above");
 
 /* Kinds of a shape's axes: down its columns, across its rows. */
 VEC_INLINE int wino_down(const int shape)
@@ -81,7 +83,7 @@ VEC_INLINE int wino_step(const int kind)
     return wino_outputs(kind) * wino_stride(kind);
 }
 
-/* Places of a row of V and M: a shape's own, but for fours across, which may be beside sixes. */
+/* Places of a row of V and M, of which the compiler then knows that they are a shape's own, but for fours across that may be beside sixes. */
 VEC_INLINE int wino_pitch(const int shape, int places_across)
 {
     return shape == WINO_6X4 || shape == WINO_4X4_OF_6 ? places_across : wino_span(wino_across(shape));

@@ -4,8 +4,8 @@
 #include "conv_winograd.h"
 #include "stack.h"
 
-/* BIAS_TILES: float sums of dy over so many tiles of a slice are flushed to double. BLOCKS_MAX: more than a slice that is summed in parts has
- * (SLICE_TILES of conv_winograd.c, at 6 tiles a block or more). */
+/* BIAS_TILES: float sums of dy over so many tiles of a slice are flushed to double. BLOCKS_MAX: more than a slice that is summed in parts has,
+ * 16 of at most SLICE_TILES tiles. */
 enum { BIAS_TILES = 16, JOIN_STRIP = 8 * JOIN_ROWS, BLOCKS_MAX = 32 };
 
 /* Blocks of a slice, one behind the other, that are in V and M at once: one, but of mixed shapes, whose blocks are small. Of these, as many
@@ -24,7 +24,7 @@ struct backward {
     void (*const *dy_tile)(const backward *b, const cnnbn__wino_tile *at,
                            float *m); /* by shape, of what stands behind */
     const cnnbn__wino *w;
-    float *v, *m; /* blocks */
+    float *v, *m; /* of a stretch, or of several slices that are joined */
     ptrdiff_t plane_v, plane_m;
     float *u;       /* sums in the Winograd domain: a slice's, or one tile of them */
     float *stack;   /* of one tile of dw; join only */
@@ -159,8 +159,8 @@ static void transform(const backward *b, const cnnbn__wino_block *block, ptrdiff
 
 /* ---------------------------------------------------------------- data */
 
-/* dx of a block whose tiles are rows of M from `row` on; V is overwritten. next: a block of the next stretch, whose dy is transformed first
- * but one; or NULL. */
+/* dx of a block whose tiles are rows of M from `row` on; V is overwritten. next: a block of the next stretch, whose dy is
+ * fetched; or NULL. */
 static void data(const backward *b, const cnnbn__wino_block *block, ptrdiff_t row, const cnnbn__wino_block *next)
 {
     const cnnbn__wino *w = b->w;

@@ -75,14 +75,18 @@ static int shape_of(int down, int across)
     return WINO_SHAPES;
 }
 
-/* Rows of a block, and samples of a group, of which both kinds of rows make whole blocks if they can. */
+/* Rows of a block, and samples of a group, of which both kinds of rows make whole blocks if they can. A block is either a part of the rows of one
+ * sample (set_tiles) or those of whole samples: what is added up in a pixel of dx in which order must not depend on the samples around. */
 static void choose_bands(cnnbn__wino *w)
 {
     const int *n = w->down.n;
     int rows = BAND_TILES / (w->across.n[0] + w->across.n[1]);
     if (rows < 1) rows = 1;
     w->group = divided_up(rows, n[1] && n[1] < n[0] ? n[1] : n[0]);
-    for (int kind = 0; kind < 2; kind++) w->band[kind] = (int)tile_rows((ptrdiff_t)w->group * n[kind], rows);
+    for (int second = 0; second < 2; second++) {
+        const int most = n[second] ? rows / n[second] : 0; /* whole samples */
+        w->band[second] = most ? (most < w->group ? most : w->group) * n[second] : (int)tile_rows(n[second], rows);
+    }
 }
 
 void wino_cut(const cnnbn_conv_geom *g, cnnbn__wino *w)
@@ -145,8 +149,12 @@ static void set_tiles(const cnnbn__wino *w, cnnbn__wino_block *b, ptrdiff_t most
 {
     const ptrdiff_t row = w->across.n[0] + w->across.n[1], upper = (ptrdiff_t)b->samples * w->down.n[0] * row;
     b->lower = b->tile >= upper;
-    const ptrdiff_t left = (b->lower ? (ptrdiff_t)b->samples * w->tiles : upper) - b->tile;
-    if (w->mixed) most = w->band[b->lower] * row;
+    ptrdiff_t left = (b->lower ? (ptrdiff_t)b->samples * w->tiles : upper) - b->tile;
+    if (w->mixed) {
+        const ptrdiff_t sample = w->down.n[b->lower] * row, done = b->lower ? b->tile - upper : b->tile;
+        most = w->band[b->lower] * row;
+        if (most < sample && sample - done % sample < left) left = sample - done % sample;
+    }
     b->n = left < most ? left : most;
     b->n_wide = w->mixed ? b->n / row * w->across.n[0] : b->n;
     b->begin = tile_at(w, b, 0);

@@ -202,8 +202,10 @@ void winograd_fwd(const cnnbn_conv_plan *plan, const cnnbn_conv_fwd *args)
                 .stat_tiles = w.shape[0][0] == WINO_4X4 || w.shape[0][0] == WINO_STRIDED ? STAT_TILES : STAT_TILES_6};
     const cnnbn_run *run = args->run;
     if (args->stat) stat_clear(&o);
-    for (int s = 0; w.mixed && s < run->n_slices; s++) forward(&o, run->bounds[s], run->bounds[s + 1], v, m);
     const int N = run->n_slices ? run->bounds[run->n_slices] : 0;
-    if (!w.mixed) forward(&o, 0, N, v, m);
+    if (w.mixed)
+        for (int s = 0; s < run->n_slices; s++) forward(&o, run->bounds[s], run->bounds[s + 1], v, m);
+    else
+        forward(&o, 0, N, v, m);
     if (args->stat) stat_close_slices(&o, N);
 }

@@ -19,10 +19,10 @@ typedef struct stretch {
 } stretch;
 
 typedef struct backward backward;
+typedef void dy_tile_fn(const backward *b, const cnnbn__wino_tile *at, float *m);
 struct backward {
     const cnnbn_conv_bwd *args;
-    void (*const *dy_tile)(const backward *b, const cnnbn__wino_tile *at,
-                           float *m); /* by shape, of what stands behind */
+    dy_tile_fn *const *dy_tile; /* by shape, of what stands behind */
     const cnnbn__wino *w;
     float *v, *m; /* of a stretch, or of several slices that are joined */
     ptrdiff_t plane_v, plane_m;
@@ -100,7 +100,6 @@ VEC_INLINE void dy_tile_by(const int shape, const behind_kind by, const backward
     }
 }
 
-typedef void dy_tile_fn(const backward *b, const cnnbn__wino_tile *at, float *m);
 #define DY_TILE(shape, name, norm, act_relu, pre_relu)                                            \
     static void dy_tile_##shape##_##name(const backward *b, const cnnbn__wino_tile *at, float *m) \
     {                                                                                             \
@@ -204,15 +203,16 @@ VEC_INLINE void back_vec(const int shape, const float *u, ptrdiff_t plane, float
     }
 }
 
-/* Sums of V^T M at a position over the tiles of a block: what all pairs of channels share, and where its first place and tile are in V and M. */
+/* Sums of V^T M at a position over the tiles of a run of blocks: what all pairs of channels share, and where its first place and tile are in
+ * V and M, whose rows from `row` on these tiles are. */
 typedef struct position {
     cnnbn__tmul sum;
-    ptrdiff_t v, m;
+    ptrdiff_t row, v, m;
 } position;
 
-/* What all positions share: of a run of `count` blocks, the first of which is this one, whose tiles are rows from `row` on. */
-static position any_position(const backward *b, const cnnbn__wino_block *block, int count, ptrdiff_t row, ptrdiff_t ldc,
-                             int add)
+/* What all positions share: `count` blocks, the first of which is this one. */
+static position position_of(const backward *b, const cnnbn__wino_block *block, int count, ptrdiff_t row, ptrdiff_t ldc,
+                            int add)
 {
     const cnnbn__wino *w = b->w;
     const ptrdiff_t pitch = w->across.places;
@@ -224,8 +224,7 @@ static position any_position(const backward *b, const cnnbn__wino_block *block, 
                           .b_outer = pitch * b->plane_m,
                           .b_inner = b->plane_m,
                           .add = add},
-                  .v = row * w->ld_c,
-                  .m = row * w->ld_k};
+                  .row = row};
     if (w->mixed) { /* a position has one place */
         p.sum.n_outer = count;
         p.sum.a_outer = block->n * w->ld_c;
@@ -234,24 +233,24 @@ static position any_position(const backward *b, const cnnbn__wino_block *block, 
     return p;
 }
 
-/* Makes it that of (i, j), for which `any` was made. */
-VEC_INLINE void set_position(const backward *b, const cnnbn__wino_block *block, const position *any, int i, int j,
-                             position *p)
+/* Makes it that of (i, j). */
+VEC_INLINE void set_position(const backward *b, const cnnbn__wino_block *block, int i, int j, position *p)
 {
-    const cnnbn__wino_places at = wino_places(b->w, block, i, j);
-    if (!b->w->mixed) p->sum.n_outer = at.rows;
+    const cnnbn__wino *w = b->w;
+    const cnnbn__wino_places at = wino_places(w, block, i, j);
+    if (!w->mixed) p->sum.n_outer = at.rows;
     p->sum.n_inner = at.cols;
     p->sum.n_t = at.n;
-    p->v = any->v + at.first * b->plane_v;
-    p->m = any->m + at.first * b->plane_m;
+    p->v = p->row * w->ld_c + at.first * b->plane_v;
+    p->m = p->row * w->ld_k + at.first * b->plane_m;
 }
 
 /* One for each run of a stretch. */
-static void any_positions(const backward *b, const stretch *all, ptrdiff_t ldc, int add, position any[])
+static void positions_of(const backward *b, const stretch *all, ptrdiff_t ldc, int add, position p[])
 {
     for (int r = 0; r < all->n_runs; r++) {
         const int n = all->first[r];
-        any[r] = any_position(b, &all->block[n], all->first[r + 1] - n, all->row[n], ldc, add || r);
+        p[r] = position_of(b, &all->block[n], all->first[r + 1] - n, all->row[n], ldc, add || r);
     }
 }
 
@@ -288,13 +287,12 @@ static void add_tiles(const backward *b, const stretch *now, const stretch *next
     cnnbn__fetch fetch = {0};
     fetch_x(b, next, &fetch);
     fetch_over(&fetch, w->positions * tile_count(w->cols_k, TILE_COLS) * tile_count(C, VEC_TMUL_ROWS));
-    position any[BLOCKS_MAX], p[BLOCKS_MAX];
-    any_positions(b, now, w->cols_k, add, any);
-    memcpy(p, any, (size_t)now->n_runs * sizeof *p);
+    position p[BLOCKS_MAX];
+    positions_of(b, now, w->cols_k, add, p);
     float *u = b->u;
     for (int i = 0; i < w->down.positions; i++)
         for (int j = 0; j < w->across.positions; j++, u += plane) {
-            for (int r = 0; r < now->n_runs; r++) set_position(b, &now->block[now->first[r]], &any[r], i, j, &p[r]);
+            for (int r = 0; r < now->n_runs; r++) set_position(b, &now->block[now->first[r]], i, j, &p[r]);
             add_position(b, p, now->n_runs, u, &fetch);
         }
 }
@@ -328,9 +326,8 @@ static void add_parts(const backward *b, const stretch *now, const stretch *next
     cnnbn__fetch fetch = {0};
     fetch_x(b, next, &fetch);
     fetch_over(&fetch, w->positions * tile_count(C, PART_ROWS) * tile_count(K, TILE_COLS));
-    position any[BLOCKS_MAX], p[BLOCKS_MAX];
-    any_positions(b, now, TILE_COLS, 0, any);
-    memcpy(p, any, (size_t)now->n_runs * sizeof *p);
+    position p[BLOCKS_MAX];
+    positions_of(b, now, TILE_COLS, 0, p);
     for (ptrdiff_t c0 = 0; c0 < C; c0 += PART_ROWS)
         for (ptrdiff_t k = 0; k < K; k += TILE_COLS) {
             const ptrdiff_t rows = C - c0 < PART_ROWS ? C - c0 : PART_ROWS,
@@ -339,7 +336,7 @@ static void add_parts(const backward *b, const stretch *now, const stretch *next
             for (int i = 0; i < w->down.positions; i++)
                 for (int j = 0; j < w->across.positions; j++, u += plane) {
                     for (int r = 0; r < now->n_runs; r++) {
-                        set_position(b, &now->block[now->first[r]], &any[r], i, j, &p[r]);
+                        set_position(b, &now->block[now->first[r]], i, j, &p[r]);
                         if (p[r].sum.n_t)
                             tmul_panel(&p[r].sum, rows, b->v + p[r].v + c0, b->m + p[r].m + k, u, vec_round_up(cols));
                     }
@@ -487,15 +484,15 @@ static void join_tile(const backward *b, int s0, int s1, int height, ptrdiff_t c
         const cnnbn__wino_block slice = wino_block_of(w, run->bounds[s], run->bounds[s + 1], w->bwd_block);
         const ptrdiff_t row = (ptrdiff_t)(run->bounds[s] - run->bounds[s0]) * w->tiles;
         const float *v = b->v + row * w->ld_c + c, *d = b->m + row * w->ld_k + k;
-        const position any = any_position(b, &slice, 1, 0, width, 0);
+        const position any = position_of(b, &slice, 1, 0, width, 0);
         position p[2] = {any, any}; /* the one that is summed, and the next one */
-        set_position(b, &slice, &any, 0, 0, &p[0]);
+        set_position(b, &slice, 0, 0, &p[0]);
         for (int q = 0, i = 0, j = 0; q < w->positions; q++) {
             const position *at = &p[q % 2];
             position *next = &p[1 - q % 2];
             if (++j == w->across.positions) i++, j = 0;
             if (i < w->down.positions) {
-                set_position(b, &slice, &any, i, j, next);
+                set_position(b, &slice, i, j, next);
                 fetch_sums(next, v, d, width);
             }
             tmul_tiles[width > VEC_LEN][rows - 1](&at->sum, v + at->v, d + at->m, b->u + q * plane, width);

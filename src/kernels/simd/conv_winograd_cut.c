@@ -8,11 +8,6 @@ enum {
     MIXED_PAIRS = 4096 /* of channels, from which on less has to be saved by that */
 };
 
-static int divided_up(int x, int by)
-{
-    return x > 0 ? (x + by - 1) / by : 0;
-}
-
 static cnnbn__wino_axis axis_of(int first, int n_first, int second, int n_second)
 {
     if (!n_second) second = first;
@@ -22,7 +17,7 @@ static cnnbn__wino_axis axis_of(int first, int n_first, int second, int n_second
 
 static cnnbn__wino_axis pure_axis(int kind, int outputs)
 {
-    return axis_of(kind, divided_up(outputs, wino_outputs(kind)), kind, 0);
+    return axis_of(kind, (int)tile_count(outputs, wino_outputs(kind)), kind, 0);
 }
 
 static int places_along(const cnnbn__wino_axis *axis)
@@ -41,7 +36,7 @@ static cnnbn__wino_axis best_axis(int outputs)
 {
     cnnbn__wino_axis best = pure_axis(WINO_6, outputs);
     for (int sixes = best.n[0] - 1; sixes >= 0; sixes--) {
-        const cnnbn__wino_axis axis = axis_of(WINO_6, sixes, WINO_4_OF_6, divided_up(outputs - 6 * sixes, 4));
+        const cnnbn__wino_axis axis = axis_of(WINO_6, sixes, WINO_4_OF_6, (int)tile_count(outputs - 6 * sixes, 4));
         if (places_along(&axis) < places_along(&best)) best = axis;
     }
     return best;
@@ -82,7 +77,7 @@ static void choose_bands(cnnbn__wino *w)
     const int *n = w->down.n;
     int rows = BAND_TILES / (w->across.n[0] + w->across.n[1]);
     if (rows < 1) rows = 1;
-    w->group = divided_up(rows, n[1] && n[1] < n[0] ? n[1] : n[0]);
+    w->group = (int)tile_count(rows, n[1] && n[1] < n[0] ? n[1] : n[0]);
     for (int second = 0; second < 2; second++) {
         const int most = n[second] ? rows / n[second] : 0; /* whole samples */
         w->band[second] = most ? (most < w->group ? most : w->group) * n[second] : (int)tile_rows(n[second], rows);
